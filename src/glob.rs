@@ -31,13 +31,13 @@ pub enum InvalidGlob {
 }
 
 /// A pattern over names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Glob {
     text: String,
     tokens: Vec<Token>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Token {
     Literal(char),
     /// `*`

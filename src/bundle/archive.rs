@@ -12,7 +12,10 @@ use super::set::BundleSet;
 use crate::json::Document;
 use crate::oci::Digest;
 use crate::oci::manifest::MAX_MANIFEST;
-use crate::trust::notaryv1::{Archive, ArchiveError, Capture, Evidence, File, Gun, TrustFiles};
+use crate::signing::BUNDLE_TYPE;
+use crate::trust::notaryv1::{
+    Archive, ArchiveError, Capture, Evidence, File, Gun, TrustFiles, document_folder,
+};
 
 /// The most files of one repository in one bundle, and their most bytes together.
 const MAX_FILES: usize = 1_000;
@@ -20,8 +23,6 @@ const MAX_BYTES: u64 = 64 << 20;
 /// The most statements about one bundle that are read, and the longest one in bytes.
 const MAX_STATEMENTS: usize = 16;
 const MAX_STATEMENT: u64 = 4 << 20;
-/// The artifact type of an exporter's statement.
-const STATEMENT: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 /// The trust data in sets of bundles.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Archive for BundleArchive {
         let mut unreadable = current.iter().find_map(|current| current.unreadable.clone());
         let bundles = current.iter().flat_map(|current| &current.bundles);
         let mut bundles: Vec<&Bundle> = bundles.map(|catalog| catalog.bundle()).collect();
-        bundles.sort_by_key(|bundle| Reverse(fetched(bundle, gun)));
+        bundles.sort_by_cached_key(|bundle| Reverse(fetched(bundle, gun)));
         for bundle in bundles {
             match capture(bundle, gun) {
                 Ok(Some(capture)) => visit(capture),
@@ -80,8 +81,8 @@ fn capture(bundle: &Bundle, gun: &Gun) -> Result<Option<Capture>, ReadError> {
 
 /// The files of `gun` in `bundle`, by their names on the server. `None` if there are none.
 pub(super) fn files(bundle: &Bundle, gun: &Gun) -> Result<Option<TrustFiles>, ReadError> {
-    let folder = format!("notaryv1/{}/", Digest::of(gun.to_string().as_bytes()).hex());
-    let listed = bundle.documents().filter_map(|(title, size)| {
+    let folder = document_folder(gun);
+    let listed = bundle.documents_in(&folder).filter_map(|(title, size)| {
         let name = title.strip_prefix(&folder)?.strip_suffix(".json")?;
         let most = File::parse(name)?.ceiling();
         (size <= most).then_some((title, name, size))
@@ -108,7 +109,7 @@ pub(super) fn files(bundle: &Bundle, gun: &Gun) -> Result<Option<TrustFiles>, Re
 fn evidence(bundle: &Bundle) -> Result<Option<Evidence>, ReadError> {
     let about = |attached: &&Attached| {
         attached.subject == *bundle.artifact()
-            && attached.artifact_type.as_deref() == Some(STATEMENT)
+            && attached.artifact_type.as_deref() == Some(BUNDLE_TYPE)
     };
     let mut signatures = Vec::new();
     for attached in bundle.index().attached.iter().filter(about).take(MAX_STATEMENTS) {
@@ -121,7 +122,7 @@ fn evidence(bundle: &Bundle) -> Result<Option<Evidence>, ReadError> {
     Ok(artifact.map(|artifact| Evidence { artifact, signatures }))
 }
 
-/// The content of the only layer of a statement; `None` if it is not a valid one.
+/// The content of the first layer of a statement; `None` if it is not a valid one.
 fn statement(bundle: &Bundle, attached: &Attached) -> Result<Option<Bytes>, ReadError> {
     let manifest = bundle.whole_blob(&attached.manifest.digest, MAX_MANIFEST as u64)?;
     let document = manifest.and_then(|manifest| Document::parse(&manifest).ok());

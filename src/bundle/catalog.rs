@@ -1,5 +1,4 @@
-//! One bundle as a registry sees it: which tags and which content each repository has. Pure, except that the manifests of
-//! referrers are read from the bundle.
+//! One bundle as a registry client sees it: which tags and which content each repository has. Pure.
 //!
 //! A repository has the images with its name, their content, and what is attached to them. Other content of the bundle
 //! is not there for it: a client that may pull one repository must not read another one's blobs through it.

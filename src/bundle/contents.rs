@@ -1,6 +1,6 @@
-//! `contents.json`: the list of all content of a bundle, with the exporter's reasons to include it. A statement of the
-//! exporter for people and tools: no decision of the receiving side rests on it, except that images with missing content
-//! are not imported.
+//! `contents.json`: the list of all content of a bundle, with the exporter's reasons to include it. It admits nothing. The
+//! receiving side uses it in three places: images with missing content are not imported; the newest `fetched` decides which
+//! bundle wins a tag; a frozen archive, whose SHA-256 is pinned, is judged at its `fetched`.
 
 use std::collections::BTreeMap;
 
@@ -147,10 +147,4 @@ impl Contents {
             other => Err(InvalidContents::Format(other)),
         }
     }
-}
-
-/// The name of the document with a file of the Notary v1 repository `gun`: `file` is `root.json`, `1.root.json`,
-/// `targets/releases.json`, …
-pub fn notaryv1_document(gun: &str, file: &str) -> String {
-    format!("notaryv1/{}/{file}", crate::oci::Digest::of(gun.as_bytes()).hex())
 }

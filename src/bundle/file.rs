@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -154,6 +155,14 @@ impl Bundle {
     /// The exporter's list of contents. It names only content that the bundle contains or assumes.
     pub fn contents(&self) -> &Contents {
         &self.contents
+    }
+
+    /// The same of the documents in `folder`, which ends with `/`.
+    pub fn documents_in(&self, folder: &str) -> impl Iterator<Item = (&str, u64)> {
+        let from = (Bound::Included(folder), Bound::Unbounded);
+        let documents = self.documents.range::<str, _>(from);
+        let inside = documents.take_while(move |(title, _)| title.starts_with(folder));
+        inside.map(|(title, (_, size))| (title.as_str(), *size))
     }
 
     /// The names and the sizes of all documents, sorted by name.

@@ -16,7 +16,7 @@ use crate::oci::{Digest, ImageRef, MediaType, RepositoryRef, Tag};
 /// The content of the entry `oci-layout`.
 pub const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The artifact type of the bundle artifact.
-pub const ARTIFACT_TYPE: &str = "application/vnd.countersign.bundle.v1+json";
+pub use crate::trust::notaryv1::BUNDLE_ARTIFACT as ARTIFACT_TYPE;
 /// The longest `index.json`, in bytes.
 pub const MAX_INDEX: u64 = 16 << 20;
 

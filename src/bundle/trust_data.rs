@@ -1,5 +1,6 @@
 //! All trust data of Notary v1 in a bundle, for a frozen archive. Verifies nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -19,12 +20,12 @@ const MAX_SHOWN: usize = 300;
 pub fn trust_data(content: Bytes) -> Result<Vec<FrozenGun>, String> {
     let bundle =
         Bundle::in_memory(Path::new(""), content).map_err(|problem| problem.to_string())?;
-    let mut guns: Vec<FrozenGun> = Vec::new();
+    let (mut guns, mut known) = (Vec::new(), BTreeSet::new());
     for repository in &bundle.contents().notaryv1 {
         let gun: Gun = repository.gun.parse().map_err(|_| {
             format!("it names the invalid GUN {}", shown(&repository.gun, MAX_SHOWN))
         })?;
-        if guns.iter().any(|known| known.gun == gun) {
+        if !known.insert(gun.clone()) {
             return Err(format!("it contains {gun} twice"));
         }
         let fetched = Timestamp::from_unix(repository.fetched);

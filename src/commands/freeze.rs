@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::bundle::contents::{self, NotaryRepository, notaryv1_document};
+use crate::bundle::contents::{self, NotaryRepository};
 use crate::bundle::documents::{CONTENTS, InvalidTitle};
 use crate::bundle::{Contents, Documents, Index, Plan, WriteError, Writer, trust_data};
 use crate::clock::Timestamp;
@@ -18,7 +18,7 @@ use crate::store::atomic;
 use crate::text::shown;
 use crate::trust::notaryv1::{
     Anchor, CopiedTrust, FrozenArchive, FrozenFile, Gun, MAX_FROZEN, MAX_FROZEN_LIFE, NotUpdated,
-    SeenVersions, WrongHash, day, day_before,
+    SeenVersions, WrongHash, day_before, document_folder,
 };
 
 /// The longest reason that a report shows.
@@ -104,7 +104,7 @@ impl Order<'_> {
         copies.retain(|copy| {
             let ends = copy.lasts();
             if ends < until {
-                let because = format!("its trust data expires on {}", day(ends));
+                let because = format!("its trust data expires on {}", ends.day());
                 left_out.push(LeftOut { gun: copy.gun.to_string(), because });
             }
             ends >= until
@@ -113,9 +113,9 @@ impl Order<'_> {
             return Err(NotFrozen::Nothing(left_out));
         }
         self.write(&copies)?;
-        // Ends in the middle of a day count until the day before.
+        // If the end is within a day, the last whole day before it counts.
         let ends_with_day = self.until.is_some();
-        let until_day = if ends_with_day { day(until) } else { day_before(until) };
+        let until_day = if ends_with_day { until.day() } else { day_before(until) };
         let sha256 = self.check(&until_day, now)?;
         let guns = copies.iter().map(|copy| FrozenRepository {
             gun: copy.gun.clone(),
@@ -184,8 +184,9 @@ impl Order<'_> {
         };
         documents.add(CONTENTS, contents.to_json()?)?;
         for copy in copies {
+            let folder = document_folder(&copy.gun);
             for (name, content) in &copy.files {
-                documents.add(&notaryv1_document(copy.gun.as_str(), name), content.clone())?;
+                documents.add(&format!("{folder}{name}"), content.clone())?;
             }
         }
         let artifact = documents.artifact()?;
@@ -218,7 +219,7 @@ impl Order<'_> {
         let unusable = |why: String| NotFrozen::Unusable(why);
         let file = FrozenFile::verify(content, &hash);
         let file = file.map_err(|WrongHash(found)| unusable(format!("its SHA-256 is {found}")))?;
-        let end = Timestamp::parse_rfc3339(&format!("{until}T23:59:59.999999999Z"));
+        let end = Timestamp::end_of_day(until);
         let end = end.ok_or_else(|| unusable(format!("{until} is not a day")))?;
         let terms = |gun: Gun| self.anchor.config().terms(gun);
         let opened = FrozenArchive::open(&file, path.clone(), end, trust_data, terms, now);
@@ -235,7 +236,7 @@ impl Frozen {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for FrozenRepository { gun, tags, fetched, ends } in &self.guns {
-            let ends = day(*ends);
+            let ends = ends.day();
             let _ =
                 writeln!(text, "frozen    {gun}: {tags} tags, fetched {fetched:#}, expires {ends}");
         }
@@ -243,7 +244,7 @@ impl Frozen {
         let file = shown(&self.file.display().to_string(), MAX_SHOWN);
         let _ = write!(
             text,
-            "\n{} repositories in {file}. In the anchor {}, replace `url` and what belongs to it by:\n\n\
+            "\n{} repositories in {file}. In the anchor {}, replace `url` and what belongs to it with:\n\n\
              frozen = {:?}\nfrozen_sha256 = \"{}\"\nuntil = {}\n",
             self.guns.len(),
             self.anchor,

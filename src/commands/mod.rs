@@ -1,4 +1,4 @@
-//! Operations that the command line and the admin listener share. They know the gate and the configuration, but
+//! The operations behind the command line; the admin listener uses [`why`]. They know the gate and the configuration, but
 //! neither arguments nor HTTP.
 
 pub mod bundle;

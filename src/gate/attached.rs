@@ -21,7 +21,7 @@ use super::denial::Denial;
 use super::kinds::Suffix;
 use super::{Gate, Shared, deny};
 
-/// The most manifests that are attached to one manifest, itself attached or not.
+/// The most manifests that are attached to one manifest of an image, directly or to its attachments.
 const MAX_ATTACHED: usize = 1_000;
 /// The most pages of one list of referrers.
 const MAX_PAGES: usize = 100;
@@ -59,7 +59,7 @@ impl Gate {
         digest: &Digest,
     ) -> Result<Admitted, Denial> {
         let shared = &self.shared;
-        let (child, decision) = (beside(image, digest), Decision::new());
+        let (child, decision) = (ImageRef::by_digest(&image.repository, digest), Decision::new());
         let rule = Some(parent.pattern());
         let fetched = shared.manifest(&child, digest, rule, decision.budget()).await?;
         let outside = shared.outside_below(&child, parent, &fetched, &decision).await?;
@@ -325,7 +325,7 @@ fn not_stored(image: &ImageRef) -> Denial {
     deny::exhausted(image, None, because.to_owned())
 }
 
-/// The manifest, unless upstream does not have it or it is none.
+/// The manifest, unless upstream does not have it or what it has is no manifest.
 fn present(
     image: &ImageRef,
     fetched: Result<Fetched, FetchError>,
@@ -352,9 +352,4 @@ fn entries(here: &ImageRef, list: &[u8]) -> Result<Vec<Digest>, Denial> {
         deny::fetch(here, None, violation.into())
     })?;
     Ok(entries.into_iter().map(|entry| entry.digest).collect())
-}
-
-/// The image `digest` in the same repository.
-fn beside(image: &ImageRef, digest: &Digest) -> ImageRef {
-    ImageRef { reference: Reference::Digest(*digest), ..image.clone() }
 }

@@ -131,7 +131,7 @@ impl Denial {
     }
 
     /// Whether the same request may be admitted soon.
-    pub(super) const fn is_undecided(&self) -> bool {
+    pub const fn is_undecided(&self) -> bool {
         matches!(self.dry_run_verdict(), Verdict::Undecided)
     }
 

@@ -9,7 +9,7 @@ use crate::glob::Glob;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BundleFiles {
     folder: PathBuf,
-    name: String,
+    name: Glob,
 }
 
 impl BundleFiles {
@@ -26,10 +26,8 @@ impl BundleFiles {
         if folder.to_string_lossy().contains('*') {
             return Err("may contain `*` only in the name of the files".to_owned());
         }
-        if let Err(error) = name.parse::<Glob>() {
-            return Err(format!("is not a pattern: {error}"));
-        }
-        Ok(Self { folder: folder.to_owned(), name: name.to_owned() })
+        let name = name.parse().map_err(|error| format!("is not a pattern: {error}"))?;
+        Ok(Self { folder: folder.to_owned(), name })
     }
 
     /// The folder that contains the files.
@@ -39,14 +37,14 @@ impl BundleFiles {
 
     /// Whether a file of the folder with this name is meant.
     pub fn matches(&self, name: &str) -> bool {
-        // `new` has checked the pattern. A hidden file is a temporary file of a program that writes a bundle.
-        !name.starts_with('.') && self.name.parse().is_ok_and(|glob: Glob| glob.matches(name))
+        // A hidden file is a temporary file of a program that writes a bundle.
+        !name.starts_with('.') && self.name.matches(name)
     }
 }
 
 impl fmt::Display for BundleFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.folder.join(&self.name).display())
+        write!(f, "{}", self.folder.join(self.name.as_str()).display())
     }
 }
 

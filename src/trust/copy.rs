@@ -8,7 +8,7 @@ use super::notaryv1::{self, CopiedTrust, Gun, NotUpdated};
 use super::{Anchor, Reason, Refusal, Trust};
 
 impl Trust {
-    /// Fetches and verifies the trust data of `registry/repository` from the server of the anchor `name` at `now`, and
+    /// Fetches and verifies the trust data of `repository` from the server of the anchor `name` at `now`, and
     /// returns its files byte for byte. `None` if the anchor does not sign names.
     pub async fn copy(
         &self,
@@ -39,7 +39,10 @@ impl Trust {
     }
 }
 
-fn gun_of(anchor: &notaryv1::Anchor, repository: &RepositoryRef) -> Result<Gun, Refusal> {
+pub(super) fn gun_of(
+    anchor: &notaryv1::Anchor,
+    repository: &RepositoryRef,
+) -> Result<Gun, Refusal> {
     anchor.gun(repository).map_err(|_| {
         let because = format!("{repository} does not result in a valid GUN");
         Refusal::new(Reason::NoTrustData, because)

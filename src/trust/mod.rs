@@ -53,6 +53,7 @@ use crate::clock::Timestamp;
 use crate::http_client::Proxies;
 use crate::oci::{Digest, RepositoryRef, Tag};
 use crate::toml_reader::Section;
+use copy::gun_of;
 use discovery::RequestBudget;
 use findings::{AnchorVerdict, AnchorVerdicts};
 use lifetimes::Lifetimes;
@@ -263,10 +264,7 @@ impl Trust {
                 Err(Unendorsed::Undecided(format!("the anchor {name} signs content, not names")))
             }
             Some(Anchor::NotaryV1(anchor)) => {
-                let gun = anchor.gun(repository).map_err(|_| {
-                    let because = format!("{repository} does not result in a valid GUN");
-                    Unendorsed::Refused(Refusal::new(Reason::NoTrustData, because))
-                })?;
+                let gun = gun_of(anchor, repository).map_err(Unendorsed::Refused)?;
                 Ok((anchor, gun))
             }
         }

@@ -57,7 +57,7 @@ pub(super) struct Create {
     /// Sign when the trust data was fetched: an ECDSA P-256 private key in PEM.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Write nothing if a proof expires within this time, such as 30d.
+    /// Write nothing if a proof expires within this time, such as 30d; with --key, timestamps of Notary v1 do not count.
     #[arg(long, value_name = "TIME")]
     valid_for: Option<String>,
     /// Add manifest.json, so that `docker load` reads the file: one platform of each image.

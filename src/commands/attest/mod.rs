@@ -57,13 +57,7 @@ impl NotAttested {
     /// Whether the gate could not decide.
     pub fn is_undecided(&self) -> bool {
         match self {
-            Self::Denied(denial) => match &**denial {
-                Denial::Undecided(_) | Denial::Throttled { .. } => true,
-                Denial::Absent(_)
-                | Denial::Refused(_)
-                | Denial::Missing { .. }
-                | Denial::Unsatisfiable { .. } => false,
-            },
+            Self::Denied(denial) => denial.is_undecided(),
             Self::Unverified { .. } | Self::Signing(_) => false,
         }
     }

@@ -175,12 +175,13 @@ async fn trust_data(gate: &Gate, image: &Collected) -> Result<(), LeftOut> {
         }
         if let Err(error) = gate.trust().check(anchor, repository, now).await {
             let because = shown(&documents::why(&error), MAX_TEXT);
-            let because =
-                format!("the trust data of {anchor} in the bundle was refused: {because}");
+            let text = |outcome: &str| {
+                format!("the trust data of {anchor} in the bundle {outcome}: {because}")
+            };
             return Err(match error {
-                NotUpdated::Refused(_) => LeftOut::unfit(&image.name, &because),
+                NotUpdated::Refused(_) => LeftOut::unfit(&image.name, &text("was refused")),
                 NotUpdated::Unreachable(_) | NotUpdated::Busy | NotUpdated::NotRemembered(_) => {
-                    LeftOut::undecided(&image.name, &because)
+                    LeftOut::undecided(&image.name, &text("cannot be checked"))
                 }
             });
         }

@@ -115,12 +115,6 @@ impl TrustFiles {
 }
 
 impl Captured {
-    /// Files without a proof: the timestamp must not be expired now.
-    #[cfg(feature = "test-support")]
-    pub fn unproven(files: TrustFiles, why: impl Into<String>) -> Self {
-        Self { files, proof: Err(NotProven(why.into())), evidence: None }
-    }
-
     /// Files with a proof of when they were fetched.
     pub(super) fn proven(files: TrustFiles, proof: CapturedAt) -> Self {
         Self { files, proof: Ok(proof), evidence: None }

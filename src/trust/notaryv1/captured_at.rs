@@ -6,11 +6,9 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::trust::refusal::{Reason, Refusal, Restriction};
 use crate::trust::restrictions::days;
+use crate::trust::signing_time::is_ahead;
 
 use super::frozen::FrozenFile;
-
-/// How far in the future a capture may be: the clocks of two machines differ.
-pub const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Why there is no proof of when the files were fetched: a clause for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +84,7 @@ impl CapturedAt {
 
     /// Refuses a proof from the future, and one that has ended at `now`.
     pub(super) fn in_force(&self, now: Timestamp) -> Result<(), Refusal> {
-        if self.at > now.plus(MAX_SKEW) {
+        if is_ahead(self.at, now) {
             let because = format!(
                 "the trust data was captured at {:#}, which is in the future; check the clocks of this machine and of \
                  the exporter",
@@ -121,7 +119,8 @@ impl fmt::Display for NotProven {
     }
 }
 
-/// When and how, for people: `at T, as the exporter KEY states; this replaces the expiry of the timestamp until E`.
+/// When and how, for people: `at T, as the exporter KEY states; this replaces the expiry of the timestamp until E`, or the time
+/// and the end of a frozen archive.
 impl fmt::Display for CapturedAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, ends, witness } = self;

@@ -17,10 +17,7 @@ use super::role::{File, Role};
 use super::root_of_trust::{SelfSigned, Terms};
 use super::state::StateError;
 use super::trust_source::TrustSource;
-use super::update::{NotUpdated, Updated, update};
-
-/// The most earlier roots that are copied: as many rotations as one update follows.
-const MAX_ROOTS: u64 = 64;
+use super::update::{MAX_ROOTS, NotUpdated, Updated, update};
 
 const UNPROVEN: &str =
     "the trust data comes from a bundle, and no exporter states when it was fetched";
@@ -137,7 +134,7 @@ where
     let root = Bytes::copy_from_slice(&updated.memory.root);
     let version = SelfSigned::parse(&root, terms)?.version();
     add(Role::Root.to_string(), &root);
-    // A receiver may trust or remember an earlier root.
+    // A receiver may trust or remember an earlier root, and follows as many rotations as one update.
     for number in version.saturating_sub(MAX_ROOTS).max(1)..version {
         let file = File::Root(number);
         if let Some(content) = earlier(file.clone()).await? {

@@ -103,9 +103,10 @@ impl Exporters {
     }
 }
 
-/// The title of a document with trust data in a bundle artifact: `notaryv1/<sha256 of the GUN>/<file>.json`.
-pub fn document_title(gun: &Gun, file: &str) -> String {
-    format!("notaryv1/{}/{file}.json", hex::encode(Sha256::digest(gun.as_str())))
+/// The folder of the documents with the trust data of `gun` in a bundle artifact, `notaryv1/<sha256 of the GUN>/`. Their
+/// names are those on the server: `root.json`, `1.root.json`, `targets/releases.json`, …
+pub fn document_folder(gun: &Gun) -> String {
+    format!("notaryv1/{}/", hex::encode(Sha256::digest(gun.as_str())))
 }
 
 /// The names that a file with this name may also have: a file that is named by its hash may have the name of its role
@@ -137,8 +138,10 @@ fn lists(artifact: &[u8], gun: &Gun, files: &TrustFiles) -> Result<(), NotProven
             listed.entry(title).or_default().push(&layer.digest);
         }
     }
+    let folder = document_folder(gun);
     for (name, content) in files.iter() {
-        let mut titles = names(name, content).into_iter().map(|name| document_title(gun, &name));
+        let mut titles =
+            names(name, content).into_iter().map(|name| format!("{folder}{name}.json"));
         let digests = titles.find_map(|title| listed.get(&*title));
         let digests = digests.map_or(&[][..], Vec::as_slice);
         let why = match digests {

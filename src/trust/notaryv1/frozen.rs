@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::Timestamp;
 use crate::trust::refusal::{Reason, Refusal};
+use crate::trust::signing_time::is_ahead;
 
 use super::archive::{Captured, TrustFiles};
 use super::captured_at::CapturedAt;
@@ -103,7 +104,7 @@ impl FrozenArchive {
         let captures = read(file.0.clone()).map_err(Unusable::File)?;
         let since = captures.iter().map(|one| one.fetched).max();
         let since = since.ok_or_else(|| Unusable::File("it contains no trust data".to_owned()))?;
-        if since > now.plus(super::MAX_SKEW) {
+        if is_ahead(since, now) {
             return Err(Unusable::File(format!(
                 "it was made at {since:#}, which is in the future; check the clock of this machine"
             )));
@@ -179,14 +180,9 @@ impl FrozenArchive {
 /// Why an archive cannot name a signature that was made later.
 pub(super) const LEARNS_NOTHING: &str = "the gate learns nothing that was signed later: sign the image with cosign or notation, or freeze again";
 
-/// The day of an instant in UTC, as the configuration has it.
-pub fn day(at: Timestamp) -> String {
-    at.to_string().chars().take_while(|c| *c != 'T').collect()
-}
-
 /// The last day that ends before `at`.
 pub fn day_before(at: Timestamp) -> String {
-    day(Timestamp::from_unix(at.unix().saturating_sub(86_400)))
+    Timestamp::from_unix(at.unix().saturating_sub(86_400)).day()
 }
 
 fn why(error: &NotUpdated) -> String {

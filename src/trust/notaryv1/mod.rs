@@ -54,12 +54,12 @@ pub use anchor::{Anchor, AnchorError, Config, TIMESTAMP_LIFE};
 pub use archive::{Archive, ArchiveError, Capture, Captured, Evidence, TrustFiles};
 pub use cache::TrustCache;
 pub use cached_trust::Freshness;
-pub use captured_at::{CapturedAt, MAX_SKEW, NotProven, Witness};
+pub use captured_at::{CapturedAt, NotProven, Witness};
 pub use copied::CopiedTrust;
-pub use exporters::{BUNDLE_ARTIFACT, BUNDLE_PREDICATE, Exporters, document_title};
+pub use exporters::{BUNDLE_ARTIFACT, BUNDLE_PREDICATE, Exporters, document_folder};
 pub use frozen::{
     FROZEN_ENDS_SOON, FrozenArchive, FrozenFile, FrozenGun, MAX_FROZEN, MAX_FROZEN_LIFE,
-    ReadBundle, Unusable, WrongHash, day, day_before,
+    ReadBundle, Unusable, WrongHash, day_before,
 };
 pub use gun::{Gun, Template};
 pub use memory::Memory;

@@ -39,6 +39,9 @@ impl TrustCache {
         if let Some(answer) = known.as_ref().and_then(|entry| silent(&entry.trust)) {
             return Some(answer);
         }
+        if known.is_some() && anchor.source.archive().is_none() {
+            return None;
+        }
         let kept = self.remembered(anchor, gun).await.ok()?;
         let before = (known.as_ref().map(|entry| &entry.trust), kept.as_ref());
         if let Some(fallen) = self.fall_back(anchor, gun, before, SILENT).await {

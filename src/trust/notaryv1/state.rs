@@ -219,22 +219,27 @@ impl State {
         if before.is_some_and(|before| updated.memory.goes_back(&before)) {
             return Err(StateError::Superseded);
         }
-        let mut files = BTreeMap::new();
-        let named = updated.files.iter().map(|(_, content)| content);
-        let evidence = updated.evidence.iter();
-        let evidence = evidence.flat_map(|it| it.signatures.iter().chain([&it.artifact]));
-        for content in named.chain(evidence) {
-            let path = folder.join(content_name(&hash(content)));
+        let keep = |content: &Bytes| {
+            let hash = hash(content);
+            let path = folder.join(content_name(&hash));
             // A file that is already complete is not written again.
             let kept = atomic::read(&path, content.len() as u64);
             if !matches!(kept, Ok(Some(kept)) if kept == *content) {
                 atomic::publish(&path, content).map_err(failed(&path))?;
             }
-        }
+            Ok::<String, StateError>(hash)
+        };
+        let mut files = BTreeMap::new();
         for (file, content) in &updated.files {
-            files.insert(file.to_string(), hash(content));
+            files.insert(file.to_string(), keep(content)?);
         }
-        let evidence = updated.evidence.as_ref().map(StoredEvidence::of);
+        let evidence = match &updated.evidence {
+            Some(evidence) => Some(StoredEvidence {
+                artifact: keep(&evidence.artifact)?,
+                signatures: evidence.signatures.iter().map(keep).collect::<Result<_, _>>()?,
+            }),
+            None => None,
+        };
         let stored = Stored { evidence, ..Stored::new(gun, &updated.memory, files) };
         stored.publish(&folder.join(MEMORY))?;
         // The memory is written. Leftover files are harmless.

@@ -20,7 +20,7 @@ use super::root_of_trust::{Pins, SelfSigned, Terms, TrustedRoot};
 use super::signed::Signed;
 
 /// The most root rotations that one update follows.
-const MAX_ROOTS: u64 = 64;
+pub(super) const MAX_ROOTS: u64 = 64;
 
 /// A complete update.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::bundle::contents::{self, NotaryRepository, Revocation, notaryv1_document};
+use crate::bundle::contents::{self, NotaryRepository, Revocation};
 use crate::bundle::documents::CONTENTS;
 use crate::bundle::layout::{self, Pointer};
 use crate::bundle::{Artifact, Contents, Documents};
@@ -19,15 +19,12 @@ use crate::signing::{
     BUNDLE_TYPE, ReferrerManifest, SigningKey, SigstoreBundle, Statement, StatementSubject,
     SubjectManifest,
 };
-use crate::trust::notaryv1::{CopiedTrust, NotUpdated};
+use crate::trust::notaryv1::{BUNDLE_PREDICATE, CopiedTrust, NotUpdated, document_folder};
 use crate::trust::notation::{KeptResponse, Method};
 use crate::trust::{Anchor, findings};
 
 use super::collect::{Collected, LeftOut};
 use super::{CreateError, Created, proposals};
-
-/// The predicate type of the exporter's statement.
-const EXPORT: &str = "https://countersign.dev/bundle/v1";
 
 /// The Notary v1 trust data of all images, by GUN.
 pub(super) type Captures = BTreeMap<String, Capture>;
@@ -42,9 +39,12 @@ pub(super) struct Capture {
 pub(super) struct Exported<'a> {
     pub(super) collected: &'a [Collected],
     pub(super) captures: &'a Captures,
-    pub(super) gate: &'a Gate,
+    pub(super) revocation: &'a Responses,
     pub(super) config: &'a Config,
 }
+
+/// Revocation data by its URL and the name of its document.
+pub(super) type Responses = BTreeMap<(String, String), KeptResponse>;
 
 /// A signed statement about the bundle artifact.
 pub(super) struct SignedStatement {
@@ -141,9 +141,9 @@ impl Exported<'_> {
                 ends: ends.collect(),
             }
         });
-        let revocation = self.responses().into_iter().map(|response| Revocation {
-            document: document_of(&response),
-            url: response.url,
+        let revocation = self.revocation.iter().map(|((url, title), response)| Revocation {
+            document: title.clone(),
+            url: url.clone(),
             request: None,
             ends: response.ends.map(Timestamp::unix),
         });
@@ -157,24 +157,6 @@ impl Exported<'_> {
         }
     }
 
-    /// The revocation data that the decisions used.
-    fn responses(&self) -> Vec<KeptResponse> {
-        let uses = |name: &str| {
-            let endorsed = self.collected.iter().flat_map(|image| image.admitted.endorsements());
-            endorsed.into_iter().any(|endorsement| &*endorsement.says().anchor == name)
-        };
-        let mut responses = BTreeMap::new();
-        for anchor in self.gate.trust().anchors() {
-            if let Anchor::Content(findings::Anchor::Notation(anchor, client)) = anchor
-                && uses(anchor.name())
-            {
-                let kept = client.responses().into_iter();
-                responses.extend(kept.map(|kept| ((kept.url.clone(), document_of(&kept)), kept)));
-            }
-        }
-        responses.into_values().collect()
-    }
-
     pub(super) fn documents(
         &self,
         contents: &Contents,
@@ -182,23 +164,24 @@ impl Exported<'_> {
     ) -> Result<Documents, CreateError> {
         let mut documents = Documents::default();
         documents.add(CONTENTS, contents.to_json()?)?;
-        for (gun, capture) in self.captures {
+        for capture in self.captures.values() {
+            let folder = document_folder(&capture.trust.gun);
             for (file, content) in &capture.trust.files {
-                documents.add(&notaryv1_document(gun, file), content.clone())?;
+                documents.add(&format!("{folder}{file}"), content.clone())?;
             }
         }
-        for response in self.responses() {
-            documents.add(&document_of(&response), response.content.clone())?;
+        for ((_, title), response) in self.revocation {
+            documents.add(title, response.content.clone())?;
         }
         for (title, content) in proposals::of(self.config).map_err(CreateError::Rules)? {
             documents.add(&title, content)?;
         }
-        documents.add("decisions.jsonl", self.decisions(created)?)?;
+        documents.add("decisions.jsonl", self.decisions(created))?;
         Ok(documents)
     }
 
-    /// One line for each image, also for those that are left out.
-    fn decisions(&self, created: &Created) -> Result<Vec<u8>, CreateError> {
+    /// One line for each image that is admitted or denied. Undecided images have none.
+    fn decisions(&self, created: &Created) -> Vec<u8> {
         let mut lines = BTreeSet::new();
         for image in self.collected {
             let anchors = image.admitted.anchors();
@@ -225,8 +208,26 @@ impl Exported<'_> {
                 .to_string(),
             );
         }
-        Ok(lines.into_iter().flat_map(|line| (line + "\n").into_bytes()).collect())
+        lines.into_iter().flat_map(|line| (line + "\n").into_bytes()).collect()
     }
+}
+
+/// The revocation data that the decisions about `collected` used.
+pub(super) fn responses(gate: &Gate, collected: &[Collected]) -> Responses {
+    let uses = |name: &str| {
+        let endorsed = collected.iter().flat_map(|image| image.admitted.endorsements());
+        endorsed.into_iter().any(|endorsement| &*endorsement.says().anchor == name)
+    };
+    let mut responses = Responses::new();
+    for anchor in gate.trust().anchors() {
+        if let Anchor::Content(findings::Anchor::Notation(anchor, client)) = anchor
+            && uses(anchor.name())
+        {
+            let kept = client.responses().into_iter();
+            responses.extend(kept.map(|kept| ((kept.url.clone(), document_of(&kept)), kept)));
+        }
+    }
+    responses
 }
 
 fn document_of(response: &KeptResponse) -> String {
@@ -249,7 +250,7 @@ pub(super) fn statement(
         .map(|(gun, capture)| (gun.as_str(), format!("{:#}", capture.trust.fetched)))
         .collect();
     let subject = StatementSubject { name: "countersign-bundle".to_owned(), digest };
-    let statement = Statement::new(vec![subject], EXPORT, json!({ "fetched": fetched }));
+    let statement = Statement::new(vec![subject], BUNDLE_PREDICATE, json!({ "fetched": fetched }));
     let signed = SigstoreBundle::sign(&statement, key)?;
     let subject = SubjectManifest { media_type, digest, size };
     let referrer = ReferrerManifest::new(&subject, &signed, None);

@@ -101,7 +101,9 @@ pub async fn create(
     }
     let mut parts: BTreeMap<Digest, Part> = BTreeMap::new();
     let collected = merge(collected, &mut parts, &mut created);
-    let exported = Exported { collected: &collected, captures: &captures, gate, config };
+    let revocation = documents::responses(gate, &collected);
+    let exported =
+        Exported { collected: &collected, captures: &captures, revocation: &revocation, config };
     let contents = exported.contents(|digest| parts.contains_key(digest));
     created.calendar = calendar::of(&contents);
     if let Some(valid_for) = order.valid_for {
