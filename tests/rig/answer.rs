@@ -40,6 +40,14 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// The path of the next page of a list, from its header `Link`; none on the last page.
+    pub fn next_page(&self) -> Option<String> {
+        let link = self.header("link");
+        let (path, parameters) = link.strip_prefix('<')?.split_once('>')?;
+        assert_eq!(parameters, "; rel=\"next\"", "{link}");
+        Some(path.to_owned())
+    }
+
     #[track_caller]
     pub fn serves(&self, manifest: &[u8]) {
         let text = String::from_utf8_lossy;

@@ -145,9 +145,14 @@ async fn a_list_of_referrers_in_pieces_is_read_to_its_end() {
     }
     site.carry("a.tar");
     site.world.pull("v1").await.serves(&manifest);
-    let path = format!("/v2/{APP}/referrers/{}", Digest::of(&manifest));
-    let answer = site.world.get(&path).await;
-    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(list["manifests"].as_array().unwrap().len(), 150, "{list}");
+    let mut listed = 0;
+    let mut next = Some(format!("/v2/{APP}/referrers/{}", Digest::of(&manifest)));
+    while let Some(path) = next {
+        let page = site.world.get(&path).await;
+        assert_eq!(page.status, StatusCode::OK, "{page:?}");
+        let list: serde_json::Value = serde_json::from_slice(&page.body).unwrap();
+        listed += list["manifests"].as_array().unwrap().len();
+        next = page.next_page();
+    }
+    assert_eq!(listed, 150);
 }
