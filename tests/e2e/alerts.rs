@@ -167,11 +167,13 @@ async fn conditions() -> BTreeMap<&'static str, Scrapes> {
 
     let mut world = World::of(Setup::new(allow_all()).store("max_size = \"8KiB\"")).await;
     let before = world.metrics().await;
-    for number in 0..30_u8 {
-        let blob = world.registry.registry().put_blob(&app(), vec![number; 4000]);
+    // A blob that arrives before the store has evicted another one is not stored.
+    let mut numbers = 0..1_000_u16;
+    while value(&world.metrics().await, "countersign_store_evictions_total ") <= 20 {
+        let number = numbers.next().expect("the store evicts nothing").to_be_bytes();
+        let blob = world.registry.registry().put_blob(&app(), number.repeat(2000));
         world.get(&format!("/v2/{APP}/blobs/{blob}")).await;
     }
-    settles(&world, "countersign_store_evictions_total ", |evictions| evictions > 20).await;
     add("CountersignStoreTooSmall", Scrapes { before, after: world.metrics().await });
     world.stop().await;
 
@@ -184,14 +186,12 @@ async fn conditions() -> BTreeMap<&'static str, Scrapes> {
 
     let full = Folder::new("audit");
     small_disk(full.path(), 1 << 20);
-    let audit = format!("{}\n[audit]\npath = {:?}", allow_all(), full.join("audit.jsonl"));
-    let world = World::of(Setup::new(audit)).await;
+    let audit = format!("{}\n[audit]\npath = {:?}", audit_rule(), full.join("audit.jsonl"));
+    let world = World::with(DEFAULTS, &audit).await;
     let before = world.metrics().await;
     fill(full.path());
-    let path = format!("/v2/{APP}/manifests/sha256:{}", "0".repeat(64));
     for _ in 0..100 {
-        world.registry.hook(|_| Some(Fault::Respond(respond(503, ""))));
-        world.get(&path).await;
+        world.get("/v2/denied/app/manifests/1").await.is_refused("denied_by_rule");
     }
     settles(&world, "countersign_audit_lost_total ", |lost| lost > 0).await;
     add("CountersignAuditLost", Scrapes { before, after: world.metrics().await });
@@ -228,12 +228,15 @@ fn fill(folder: &Path) {
     while filling.write_all(&[0; 4096]).is_ok() {}
 }
 
+/// The value of the metric `name`.
+fn value(metrics: &str, name: &str) -> u64 {
+    metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
+}
+
 /// Waits until the metric `name` has such a value.
 async fn settles(world: &World, name: &str, is_reached: impl Fn(u64) -> bool) {
     for _ in 0..100 {
-        let metrics = world.metrics().await;
-        let value = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        if is_reached(value.parse().unwrap()) {
+        if is_reached(value(&world.metrics().await, name)) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
