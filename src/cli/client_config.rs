@@ -192,7 +192,7 @@ fn write(
 
 /// Whether the existing part of `path` leaves `folder` by a link: absolute links of a mounted machine refer to its own
 /// root.
-fn leads_out(path: &Path, folder: &Path) -> io::Result<bool> {
+pub(super) fn leads_out(path: &Path, folder: &Path) -> io::Result<bool> {
     for part in path.ancestors().take_while(|part| part.starts_with(folder)) {
         if part.symlink_metadata().is_ok() {
             return Ok(!fs::canonicalize(part)?.starts_with(fs::canonicalize(folder)?));

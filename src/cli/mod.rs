@@ -13,6 +13,7 @@ mod exempt;
 mod forget;
 mod inventory;
 mod learn;
+mod node_config;
 mod replay;
 mod serve;
 mod trust;
@@ -59,6 +60,7 @@ enum Command {
     Trust(trust::Trust),
     Attest(attest::Attest),
     ClientConfig(client_config::ClientConfig),
+    NodeConfig(node_config::NodeConfig),
     Doctor(doctor::Doctor),
     Learn(learn::Learn),
     Replay(replay::Replay),
@@ -103,6 +105,7 @@ impl Command {
             | Self::Denials(_)
             | Self::Forget(_)
             | Self::ClientConfig(_)
+            | Self::NodeConfig(_)
             | Self::Doctor(_)
             | Self::Exempt(_)
             | Self::Replay(_)
@@ -124,6 +127,7 @@ impl Command {
             | Self::Denials(_)
             | Self::Forget(_)
             | Self::ClientConfig(_)
+            | Self::NodeConfig(_)
             | Self::Doctor(_)
             | Self::Exempt(_)
             | Self::Replay(_)
@@ -144,6 +148,7 @@ impl Command {
             Self::Denials(denials) => denials.run().await,
             Self::Forget(forget) => forget.run(),
             Self::ClientConfig(client_config) => client_config.run(),
+            Self::NodeConfig(node_config) => node_config.run().await,
             Self::Doctor(doctor) => doctor.run().await,
             Self::Exempt(exempt) => exempt.run(),
             Self::Replay(replay) => replay.run().await,

@@ -6,6 +6,7 @@ mod docker;
 mod egress;
 mod hosts;
 mod k3s;
+mod node;
 mod podman;
 
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 pub use address::{GateAddress, InvalidAddress};
+pub use node::{MANAGED, NODE_CA, NodeGate, node};
 
 use crate::http_client::Credentials;
 use crate::oci::Registry;
@@ -61,7 +63,8 @@ impl FromStr for ClientPath {
 }
 
 impl ClientPath {
-    fn as_str(&self) -> &str {
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }

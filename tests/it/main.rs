@@ -87,6 +87,7 @@ mod manifest;
 mod mirror;
 mod mirror_config;
 mod next_steps;
+mod node_config;
 mod notary_auth;
 mod notation;
 mod notaryv1_attacks;
