@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, OFlags};
 
 use super::source::{self, MAX_VOLUMES};
 use crate::oci::{Algorithm, Hasher};
+use crate::store::atomic::folder_of;
 
 /// The memory for bytes that are not written yet.
 const BUFFER: usize = 1 << 20;
@@ -122,7 +123,7 @@ impl Output {
             fs::rename(temporary, target)?;
         }
         self.published = true;
-        File::open(folder(&self.path))?.sync_all()?;
+        File::open(folder_of(&self.path))?.sync_all()?;
         Ok(files.into_iter().map(|(_, target, _)| target).collect())
     }
 }
@@ -163,16 +164,12 @@ impl Drop for Output {
     }
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
-}
-
 /// `.NAME.part` in the same folder.
 fn temporary(target: &Path) -> io::Result<PathBuf> {
     let mut name = OsString::from(".");
     name.push(target.file_name().ok_or(io::ErrorKind::InvalidInput)?);
     name.push(".part");
-    Ok(folder(target).join(name))
+    Ok(folder_of(target).join(name))
 }
 
 /// Creates a temporary file, and locks it against another writer of the same bundle.

@@ -79,9 +79,7 @@ impl Inventory {
     /// Writes it to `path`, which it replaces.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
-        let beside = path.parent().filter(|folder| *folder != Path::new(""));
-        let path = beside.map_or_else(|| Path::new(".").join(path), |_| path.to_owned());
-        atomic::publish(&path, text.as_bytes())
+        atomic::publish(path, text.as_bytes())
     }
 
     /// The number of digests and of repositories with trust memory.

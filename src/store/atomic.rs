@@ -9,6 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The prefix of temporary files. They may be removed at start.
 pub const TEMPORARY: &str = ".tmp-";
 
+/// The folder of `path`: `.` for a bare file name.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
 /// Writes `content` to `path`, whose folder must exist.
 ///
 /// # Errors
@@ -25,7 +30,7 @@ pub fn publish_as(
     own: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = folder_of(path);
     let unique = NEXT.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!("{TEMPORARY}{}-{unique}", std::process::id()));
     let written = (|| {
@@ -54,10 +59,7 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) | None => Path::new("."),
-    };
+    let parent = folder_of(path);
     make_folder(parent)?;
     make_in(parent, path)
 }
@@ -162,6 +164,15 @@ mod tests {
         publish(&folder.join("file"), b"").unwrap();
         assert!(make_folder(&folder.join("file/d")).is_err());
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_bare_file_name_is_published_in_the_current_folder() {
+        let name = format!("countersign-atomic-bare-{}", std::process::id());
+        publish(Path::new(&name), b"one").unwrap();
+        let content = read(Path::new(&name), 3).unwrap();
+        fs::remove_file(&name).unwrap();
+        assert_eq!(content.unwrap(), b"one");
     }
 
     #[test]
