@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -15,25 +14,26 @@ use super::parts::Parts;
 use super::{App, Keeping};
 use crate::bundle::{Bundle, Bundles};
 use crate::clock::Clock;
-use crate::commands::bundle::Verified;
 use crate::commands::bundle::import::{Imported, request, store_all};
 use crate::commands::bundle::judge::{Judged, judge};
+use crate::commands::bundle::{Progress, Verified};
 use crate::config::Config;
-use crate::store::{self, LockError, StoreLock};
+use crate::store::{LockError, StoreLock};
 
 /// How often a gate checks for requests.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The judgment of `config` about all images in `bundle`. Opens no connection and changes nothing.
-pub async fn judged(config: &Config, clock: Clock, bundle: &Arc<Bundle>) -> anyhow::Result<Judged> {
+pub async fn judged(
+    config: &Config,
+    clock: Clock,
+    bundle: &Arc<Bundle>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> anyhow::Result<Judged> {
     let whole = bundle.clone();
     spawn_blocking(move || whole.check_volumes()).await??;
-    let app = App::offline(config, clock, Keeping::OnlyRead, bundle.clone())?;
-    let folder = config.store.path.clone();
-    let stored = spawn_blocking(move || store::digests(&folder)).await?;
-    let stored =
-        stored.with_context(|| format!("cannot read the store {}", config.store.path.display()))?;
-    Ok(judge(&app.gate(), bundle, &stored).await)
+    let app = offline(config, clock, Keeping::OnlyRead, bundle).await?;
+    Ok(judge(&app.gate(), bundle, &config.store.path, progress).await)
 }
 
 /// Judges the bundle at `path`, and reports what expires within `warn`.
@@ -42,20 +42,26 @@ pub async fn verify(
     clock: Clock,
     path: &Path,
     warn: Option<Duration>,
+    progress: &(dyn Fn(Progress) + Sync),
 ) -> anyhow::Result<Verified> {
     let bundle = open(path.to_owned()).await?;
     let warn_until = warn.map(|warn| clock.now().plus(warn));
-    Ok(Verified::new(judged(config, clock, &bundle).await?, warn_until))
+    Ok(Verified::new(judged(config, clock, &bundle, progress).await?, warn_until))
 }
 
 /// Imports the bundle at `path`: in this process, or by the gate that uses the store.
-pub async fn import(config: &Config, clock: Clock, path: &Path) -> anyhow::Result<Imported> {
+pub async fn import(
+    config: &Config,
+    clock: Clock,
+    path: &Path,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> anyhow::Result<Imported> {
     match StoreLock::take(&config.store.path) {
         Ok(_lock) => {
             let bundle = open(path.to_owned()).await?;
-            let judged = judged(config, clock.clone(), &bundle).await?;
-            let app = App::offline(config, clock, Keeping::Remember, bundle.clone())?;
-            let imported = store_all(&app.gate(), &bundle, judged).await;
+            let judged = judged(config, clock.clone(), &bundle, progress).await?;
+            let app = offline(config, clock, Keeping::Remember, &bundle).await?;
+            let imported = store_all(&app.gate(), &bundle, judged, progress).await;
             app.close().await;
             Ok(imported)
         }
@@ -100,16 +106,29 @@ pub(super) async fn serve_requests(
 }
 
 async fn import_one(
-    parts: &Parts,
+    parts: &Arc<Parts>,
     file: &Path,
     clock: Clock,
     path: PathBuf,
 ) -> anyhow::Result<Imported> {
     let bundle = open(path).await?;
-    let config = Config::load(file)?;
-    let judged = judged(&config, clock, &bundle).await?;
-    let gate = parts.importing(&config.offline(), Bundles::only(bundle.clone()))?;
-    Ok(store_all(&gate, &bundle, judged).await)
+    let file = file.to_owned();
+    let config = spawn_blocking(move || Config::load(&file)).await??;
+    let judged = judged(&config, clock, &bundle, &|_| ()).await?;
+    let (parts, bundles) = (parts.clone(), Bundles::only(bundle.clone()));
+    let gate = spawn_blocking(move || parts.importing(&config.offline(), bundles)).await??;
+    Ok(store_all(&gate, &bundle, judged, &|_| ()).await)
+}
+
+/// The parts of a gate that gets everything from `bundle`. Reads their files off the async workers.
+async fn offline(
+    config: &Config,
+    clock: Clock,
+    keeping: Keeping,
+    bundle: &Arc<Bundle>,
+) -> anyhow::Result<App> {
+    let (config, bundle) = (config.clone(), bundle.clone());
+    spawn_blocking(move || App::offline(&config, clock, keeping, bundle)).await?
 }
 
 async fn open(path: PathBuf) -> anyhow::Result<Arc<Bundle>> {

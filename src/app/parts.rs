@@ -83,26 +83,9 @@ impl Parts {
             reporting,
         );
         let clock = clock.clone();
-        let parts = Self {
-            pull_through,
-            store,
-            clock,
-            tags: tags.clone(),
-            names,
-            content,
-            requests,
-            bundles,
-        };
+        let parts = Self { pull_through, store, clock, tags, names, content, requests, bundles };
         let made = parts.make(config)?;
-        let gate = Gate::new(
-            config.policy.clone(),
-            made.trust.clone(),
-            made.pull_through.clone(),
-            tags,
-            exemptions,
-            made.names.registries.clone(),
-            parts.clock.clone(),
-        );
+        let gate = parts.gate(config, &made, exemptions);
         let clients = Clients::new(&config.clients, parts.clock.clone()).context(NO_RANDOM)?;
         let names = made.names;
         let denial_status = config.server.denial_status;
@@ -141,17 +124,19 @@ impl Parts {
             exemptions::Metrics::default(),
             Reporting::Nothing,
         );
-        let (policy, registries) = (config.policy.clone(), made.names.registries.clone());
-        let tags = parts.tags.clone();
-        Ok(Gate::new(
-            policy,
-            made.trust,
-            made.pull_through,
-            tags,
+        Ok(parts.gate(config, &made, exemptions))
+    }
+
+    fn gate(&self, config: &Config, made: &Made, exemptions: Exemptions) -> Gate {
+        Gate::new(
+            config.policy.clone(),
+            made.trust.clone(),
+            made.pull_through.clone(),
+            self.tags.clone(),
             exemptions,
-            registries,
-            clock.clone(),
-        ))
+            made.names.registries.clone(),
+            self.clock.clone(),
+        )
     }
 
     /// Drops cached results of anchors that `generation` does not have.

@@ -124,6 +124,21 @@ impl Gate {
         Err(not_stored(&image))
     }
 
+    /// Whether the store has the blob `digest` for `registry/repository`, which a bundle assumes. For an import. If
+    /// `is_signed`, content of other repositories in the same registry counts, too: the caller checked that a manifest lists
+    /// the blob that the signers of this repository signed.
+    pub async fn has_stored_blob(
+        &self,
+        repository: &RepositoryRef,
+        digest: &Digest,
+        is_signed: bool,
+    ) -> Result<bool, Denial> {
+        self.shared.not_denied(&ImageRef::by_digest(repository, digest), digest)?;
+        let pull_through = &self.shared.pull_through;
+        Ok(pull_through.is_kept(repository, digest).await
+            || (is_signed && pull_through.confirm_stored(repository, digest).await))
+    }
+
     /// Stores a manifest that the gate admitted for `registry/repository`.
     pub async fn store_manifest(
         &self,

@@ -147,6 +147,15 @@ impl PullThrough {
         store.read(holds).await.unwrap_or(false)
     }
 
+    /// Records that `repository` holds the blob `digest` if the store has it from the same registry. Returns whether the
+    /// repository holds it. For an import: a manifest that the signers of the repository signed replaces the confirmation of
+    /// the registry.
+    pub async fn confirm_stored(&self, repository: &RepositoryRef, digest: &Digest) -> bool {
+        let Some(store) = &self.store else { return false };
+        self.confirmed(store, repository, digest).await;
+        self.is_kept(repository, digest).await
+    }
+
     /// The length of the blob `digest` in bytes; `None` if upstream has it but does not send its length.
     pub async fn blob_length(
         &self,

@@ -1,6 +1,7 @@
-//! Lists the content of a store without opening it: the process that uses the store has its index open.
+//! Finds the content of a store without opening it: the process that uses the store has its index open.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -17,4 +18,13 @@ pub fn digests(folder: &Path) -> io::Result<BTreeSet<Digest>> {
         }
     }
     Ok(all)
+}
+
+/// Whether the store's folder has the content of `digest`, by file name. Reads no content.
+pub fn has_file(folder: &Path, digest: &Digest) -> io::Result<bool> {
+    match fs::symlink_metadata(Layout::new(folder).content(digest)) {
+        Ok(found) => Ok(found.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -49,7 +49,7 @@ pub use in_place::InPlace;
 pub use index::HeldAs;
 pub use ingest::{Arriving, Ingest, Unkept, Whole};
 pub use lane::{Lane, Undone};
-pub use listing::digests;
+pub use listing::{digests, has_file};
 pub use lock::{LockError, StoreLock};
 pub use metrics::Metrics;
 

@@ -1,7 +1,7 @@
 //! `countersign bundle create`: which images to write, and how.
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use clap::Args;
 use crate::app::{App, Keeping};
 use crate::clock::Clock;
 use crate::commands::bundle::Platform;
-use crate::commands::bundle::create::{Order, Progress, create};
+use crate::commands::bundle::create::{Order, create};
 use crate::commands::inventory::digests_in;
 use crate::gate::{Gate, is_artifact_tag};
 use crate::oci::{ImageRef, Reference};
@@ -21,6 +21,7 @@ use crate::toml_reader;
 
 use super::super::replay::read;
 use super::super::{ConfigFile, print, wrong};
+use super::progress::on_terminal;
 
 /// The longest list of images, in bytes.
 const MAX_LIST: u64 = 16 << 20;
@@ -45,6 +46,9 @@ pub(super) struct Create {
     output: PathBuf,
     #[command(flatten)]
     which: Which,
+    /// With --from-audit, only images that were served within this time, such as 30d.
+    #[arg(long, value_name = "TIME", requires = "from_audit")]
+    since: Option<String>,
     /// Include only these platforms of multi-platform images: os/architecture[/variant].
     #[arg(long, value_name = "PLATFORM", num_args = 1.., value_delimiter = ',')]
     platform: Vec<Platform>,
@@ -60,8 +64,8 @@ pub(super) struct Create {
     /// Write nothing if a proof expires within this time, such as 30d; with --key, timestamps of Notary v1 do not count.
     #[arg(long, value_name = "TIME")]
     valid_for: Option<String>,
-    /// Add manifest.json, so that `docker load` reads the file: one platform of each image.
-    #[arg(long)]
+    /// Add manifest.json, so that `docker load` reads the file: one platform of each image, the first of --platform.
+    #[arg(long, conflicts_with = "have")]
     docker_compat: bool,
     #[command(flatten)]
     config: ConfigFile,
@@ -80,9 +84,6 @@ struct Which {
     /// Audit logs: every image that they record as served.
     #[arg(long, value_name = "AUDIT.LOG", num_args = 1..)]
     from_audit: Vec<PathBuf>,
-    /// With --from-audit, only images that were served within this time, such as 30d.
-    #[arg(long, value_name = "TIME", requires = "from_audit")]
-    since: Option<String>,
     /// Repositories: every tag that the gate serves.
     #[arg(long, value_name = "REPOSITORY", num_args = 1..)]
     all_tags: Vec<String>,
@@ -99,7 +100,7 @@ impl Create {
             Ok(time) => time,
             Err(error) => return Ok(wrong("--valid-for", error)),
         };
-        let since = match self.which.since.as_deref().map(toml_reader::duration).transpose() {
+        let since = match self.since.as_deref().map(toml_reader::duration).transpose() {
             Ok(time) => time,
             Err(error) => return Ok(wrong("--since", error)),
         };
@@ -130,7 +131,7 @@ impl Create {
             valid_for,
             docker_compat: self.docker_compat,
         };
-        let created = create(&app.gate(), &config, &order, &shown_progress()).await?;
+        let created = create(&app.gate(), &config, &order, &on_terminal()).await?;
         print(&created.to_string())?;
         Ok(created.exit_status())
     }
@@ -216,25 +217,4 @@ fn lines(list: &Path) -> io::Result<Vec<String>> {
         (!name.is_empty()).then(|| name.to_owned())
     };
     Ok(text.lines().filter_map(line).collect())
-}
-
-/// Shows progress on a terminal.
-fn shown_progress() -> impl Fn(Progress) {
-    let shows = io::stderr().is_terminal();
-    move |progress| {
-        if !shows {
-            return;
-        }
-        let text = match progress {
-            Progress::Judged { images, all } => format!("\rcollected {images} of {all} images"),
-            Progress::Written { bytes, all } if bytes == all => {
-                format!("\rwrote {} of {} MiB    \n", bytes >> 20, all >> 20)
-            }
-            Progress::Written { bytes, all } => {
-                format!("\rwrote {} of {} MiB    ", bytes >> 20, all >> 20)
-            }
-        };
-        // Progress is optional: a failure to write it is no error.
-        let _ = write!(io::stderr(), "{text}");
-    }
 }

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::commands::bundle::import::accept::accept;
 
 use super::super::{ConfigFile, print};
+use super::progress::on_terminal;
 
 /// Import a bundle into the store and the trust memory, also while a gate is running.
 ///
@@ -46,7 +47,9 @@ impl Import {
                 Ok(0)
             }
             None => {
-                let imported = app::import::import(&config, Clock::System, &self.bundle).await?;
+                let (bundle, progress) = (&self.bundle, on_terminal());
+                let imported =
+                    app::import::import(&config, Clock::System, bundle, &progress).await?;
                 print(&imported.to_string())?;
                 Ok(imported.exit_status())
             }

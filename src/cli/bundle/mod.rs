@@ -3,6 +3,7 @@
 mod create;
 mod import;
 mod inspect;
+mod progress;
 mod verify;
 
 use clap::{Args, Subcommand};

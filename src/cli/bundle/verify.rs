@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::toml_reader;
 
 use super::super::{ConfigFile, print, wrong};
+use super::progress::on_terminal;
 
 /// Judge a bundle with this configuration, without any connection.
 ///
@@ -35,7 +36,8 @@ impl Verify {
             Ok(time) => time,
             Err(error) => return Ok(wrong("--warn", error)),
         };
-        let verified = app::import::verify(&config, Clock::System, &self.bundle, warn).await?;
+        let (bundle, progress) = (&self.bundle, on_terminal());
+        let verified = app::import::verify(&config, Clock::System, bundle, warn, &progress).await?;
         print(&verified.to_string())?;
         Ok(verified.exit_status())
     }

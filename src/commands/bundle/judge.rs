@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -12,12 +13,13 @@ use crate::bundle::{Blob, Bundle};
 use crate::clock::Timestamp;
 use crate::gate::Gate;
 use crate::oci::{Digest, Hasher, ImageRef, RepositoryRef};
+use crate::store;
 use crate::text::shown;
 use crate::trust::Anchor;
 use crate::trust::notaryv1::NotUpdated;
 
-use super::create::collect::{Collected, Collector, LeftOut, Origin};
-use super::create::documents;
+use super::collect::{Collected, Collector, LeftOut, Origin, why_not_verified};
+use super::progress::Progress;
 
 /// How many bytes of a blob are hashed at once.
 const PIECE: usize = 1 << 20;
@@ -49,8 +51,17 @@ pub struct Passed {
     pub ends: Option<Timestamp>,
     /// Why it is admitted although it is not signed, if so.
     pub note: Option<String>,
-    /// Its configs and layers, and the blobs of what is attached to it, with their repositories.
-    pub(super) blobs: Vec<(RepositoryRef, Digest)>,
+    /// Its configs and layers, and the blobs of what is attached to it.
+    pub(super) blobs: Vec<PassedBlob>,
+}
+
+/// A blob of an image that passed.
+#[derive(Clone, Debug)]
+pub(super) struct PassedBlob {
+    pub(super) repository: RepositoryRef,
+    pub(super) digest: Digest,
+    /// Whether a manifest lists it that is signed, or that a signed index lists.
+    pub(super) is_signed: bool,
 }
 
 impl Judged {
@@ -74,11 +85,20 @@ impl Judged {
     }
 }
 
-/// Judges every image of `bundle`. `gate` must get everything from the bundle. `stored` is the content of the store.
-pub async fn judge(gate: &Gate, bundle: &Arc<Bundle>, stored: &BTreeSet<Digest>) -> Judged {
+/// Judges every image of `bundle`. `gate` must get everything from the bundle. `store` is the folder of the store, which
+/// may have content that the bundle assumes.
+pub async fn judge(
+    gate: &Gate,
+    bundle: &Arc<Bundle>,
+    store: &Path,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Judged {
     let mut judged = Judged::default();
-    let mut hashes = Hashes { bundle: bundle.clone(), known: BTreeMap::new() };
-    for image in &bundle.index().images {
+    let mut contents =
+        Contents { bundle: bundle.clone(), store: store.to_owned(), known: BTreeMap::new() };
+    let images = &bundle.index().images;
+    for image in images {
+        progress(Progress::Judged { images: judged.images.len(), all: images.len() });
         let name = image.name.clone();
         let result = match collect(gate, bundle, &name).await {
             Ok(collected) if collected.manifest.digest != image.manifest.digest => {
@@ -89,11 +109,12 @@ pub async fn judge(gate: &Gate, bundle: &Arc<Bundle>, stored: &BTreeSet<Digest>)
                 );
                 Err(LeftOut::unfit(&name, &because))
             }
-            Ok(collected) => complete(gate, &collected, stored, &mut hashes).await,
+            Ok(collected) => complete(gate, &collected, &mut contents).await,
             Err(left) => Err(left),
         };
         judged.images.push(JudgedImage { name, result });
     }
+    progress(Progress::Judged { images: images.len(), all: images.len() });
     judged
 }
 
@@ -118,22 +139,20 @@ pub(super) async fn collect(
 async fn complete(
     gate: &Gate,
     image: &Collected,
-    stored: &BTreeSet<Digest>,
-    hashes: &mut Hashes,
+    contents: &mut Contents,
 ) -> Result<Passed, LeftOut> {
     let name = &image.name;
     let mut missing = Vec::new();
     for (digest, part) in &image.parts {
-        match hashes.check(digest, part.size).await {
-            Ok(Content::Good) => {}
-            Ok(Content::Absent) if stored.contains(digest) => {}
+        match contents.check(digest, part.size).await {
+            Ok(Content::Good | Content::Stored) => {}
             Ok(Content::Absent) => missing.push(*digest),
             Ok(Content::Wrong) => {
                 let because = format!("the content of {digest} does not match its digest or size");
                 return Err(LeftOut::unfit(name, &because));
             }
             Err(error) => {
-                let because = format!("{digest} cannot be read from the bundle: {error}");
+                let because = format!("{digest} cannot be read: {error}");
                 return Err(LeftOut::undecided(name, &because));
             }
         }
@@ -152,7 +171,11 @@ async fn complete(
     trust_data(gate, image).await?;
     let endorsements = image.admitted.endorsements();
     let blobs = image.parts.iter().filter_map(|(digest, part)| match &part.origin {
-        Origin::Blob(repository) => Some((repository.clone(), *digest)),
+        Origin::Blob(repository) => Some(PassedBlob {
+            repository: repository.clone(),
+            digest: *digest,
+            is_signed: part.is_own && !endorsements.is_empty(),
+        }),
         Origin::Held(_) | Origin::Manifest(_) => None,
     });
     Ok(Passed {
@@ -174,7 +197,7 @@ async fn trust_data(gate: &Gate, image: &Collected) -> Result<(), LeftOut> {
             continue;
         }
         if let Err(error) = gate.trust().check(anchor, repository, now).await {
-            let because = shown(&documents::why(&error), MAX_TEXT);
+            let because = shown(&why_not_verified(&error), MAX_TEXT);
             let text = |outcome: &str| {
                 format!("the trust data of {anchor} in the bundle {outcome}: {because}")
             };
@@ -189,32 +212,40 @@ async fn trust_data(gate: &Gate, image: &Collected) -> Result<(), LeftOut> {
     Ok(())
 }
 
-/// The state of one blob in the bundle.
+/// The state of one blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     Good,
     Wrong,
+    /// Not in the bundle, but in the store.
+    Stored,
     Absent,
 }
 
-/// Hashes blobs, each once.
-struct Hashes {
+/// Checks blobs, each once.
+struct Contents {
     bundle: Arc<Bundle>,
+    store: PathBuf,
     known: BTreeMap<(Digest, u64), Content>,
 }
 
-impl Hashes {
+impl Contents {
     async fn check(&mut self, digest: &Digest, size: u64) -> io::Result<Content> {
         if let Some(known) = self.known.get(&(*digest, size)) {
             return Ok(*known);
         }
         let found = match self.bundle.blob(digest) {
-            None => Content::Absent,
+            None => {
+                let (store, digest) = (self.store.clone(), *digest);
+                match spawn_blocking(move || store::has_file(&store, &digest)).await?? {
+                    true => Content::Stored,
+                    false => Content::Absent,
+                }
+            }
             Some(blob) if blob.size() != size => Content::Wrong,
             Some(blob) => {
                 let digest = *digest;
-                let good = spawn_blocking(move || is_whole(&blob, &digest)).await;
-                match good.map_err(io::Error::other)?? {
+                match spawn_blocking(move || is_whole(&blob, &digest)).await?? {
                     true => Content::Good,
                     false => Content::Wrong,
                 }

@@ -2,70 +2,20 @@
 //! connection.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::app::import::{import, verify};
-use countersign::commands::bundle::Verified;
-use countersign::commands::bundle::import::Imported;
+use countersign::app::import::import;
 use countersign::commands::bundle::import::accept::accept;
 use countersign::oci::Digest;
 use serde_json::Value;
 
-use super::{Exporter, RULE, TABLES, image, open};
-use crate::attached::{MINE, OTHER};
-use crate::fake_registry::{Fault, REGISTRY};
+use super::receiver::Receiver;
+use super::{Exporter, TABLES, image, open};
+use crate::attached::OTHER;
 use crate::notary_repository::RELEASES;
-use crate::whole_gate::{Setup, World};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The receiving side: the same configuration with a store of its own, servers that hold nothing, and the exporter's
-/// root key.
-struct Receiver {
-    world: World,
-}
-
-impl Receiver {
-    async fn new(exporter: &Exporter) -> Self {
-        Self::with(exporter, TABLES, MINE.pem()).await
-    }
-
-    async fn with(exporter: &Exporter, tables: &str, key: String) -> Self {
-        let pin = exporter.world.signer.role("root").keys[0].canonical_id();
-        let rule = RULE.replace("registry.example", REGISTRY);
-        let tables = format!("{tables}{rule}").replace("PIN", &pin);
-        let setup = Setup { now: exporter.world.clock.now().unix(), ..Setup::new(tables) };
-        let mut world = World::of(setup.file("mine.pub", key)).await;
-        world.stop().await;
-        let receiver = Self { world };
-        receiver.world.registry.hook(|_| Some(Fault::Drop));
-        receiver.world.notary.goes_down();
-        receiver
-    }
-
-    async fn verify(&self, path: &Path, warn: Option<Duration>) -> Verified {
-        let verified = verify(&self.world.config(), self.world.clock.clone(), path, warn).await;
-        verified.unwrap_or_else(|error| panic!("{error:#}"))
-    }
-
-    async fn import(&self, path: &Path) -> Imported {
-        let imported = import(&self.world.config(), self.world.clock.clone(), path).await;
-        imported.unwrap_or_else(|error| panic!("{error:#}"))
-    }
-
-    /// Checks that no server was asked since the gate stopped.
-    fn asked_nobody(&self) {
-        assert!(self.world.registry.asked().is_empty(), "{:?}", self.world.registry.asked());
-        assert!(self.world.notary.asked().is_empty(), "{:?}", self.world.notary.asked());
-    }
-
-    fn has(&self, content: &[u8]) -> bool {
-        let hex = Digest::of(content).hex();
-        !self.world.files(&hex).is_empty()
-    }
-}
 
 /// A bundle of one image of Notary and one of cosign, and their manifests.
 async fn two(exporter: &mut Exporter) -> [Vec<u8>; 2] {
@@ -200,11 +150,32 @@ async fn a_running_gate_imports_for_the_command() {
     assert_eq!(imported.exit_status(), 0, "{imported}");
     assert!(receiver.has(b"by notary") && receiver.has(b"by cosign"));
     let missing = exporter.path("missing.tar");
-    let failed = import(&receiver.world.config(), receiver.world.clock.clone(), &missing).await;
+    let (config, clock) = (receiver.world.config(), receiver.world.clock.clone());
+    let failed = import(&config, clock, &missing, &|_| ()).await;
     let failed = format!("{:#}", failed.unwrap_err());
     assert!(failed.contains("missing.tar"), "{failed}");
     let left = fs::read_dir(receiver.world.store().join("import")).unwrap().count();
     assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn two_imports_of_one_bundle_at_once_both_end() {
+    let mut exporter = Exporter::new().await;
+    two(&mut exporter).await;
+    let mut receiver = Receiver::new(&exporter).await;
+    receiver.world.start().await;
+    let (path, config) = (exporter.path("a.tar"), receiver.world.config());
+    let clock = &receiver.world.clock;
+    let both = async {
+        let one = import(&config, clock.clone(), &path, &|_| ());
+        tokio::join!(one, import(&config, clock.clone(), &path, &|_| ()))
+    };
+    let (one, other) = tokio::time::timeout(Duration::from_secs(60), Box::pin(both)).await.unwrap();
+    let ended = [one, other].map(|it| it.map(|it| it.exit_status()).map_err(|it| it.to_string()));
+    assert!(ended.contains(&Ok(0)), "{ended:?}");
+    let again =
+        |it: &Result<u8, String>| it.as_ref().is_err_and(|it| it.contains("import it again"));
+    assert!(ended.iter().all(|it| *it == Ok(0) || again(it)), "{ended:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 //! Carrying images to a site without a network: `bundle create`, `verify`, `import`, `inventory`.
 
 mod create;
+mod import;
 mod judge;
+mod program;
+mod receiver;
+mod revocation;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -34,7 +38,10 @@ impl Exporter {
 
     async fn with(tables: &str) -> Self {
         let rule = RULE.replace("registry.example", REGISTRY);
-        let setup = Setup::new(format!("{tables}{rule}")).file("mine.pub", MINE.pem());
+        Self::of(Setup::new(format!("{tables}{rule}")).file("mine.pub", MINE.pem())).await
+    }
+
+    async fn of(setup: Setup) -> Self {
         Self { world: World::of(setup).await, folder: Folder::new("carried") }
     }
 

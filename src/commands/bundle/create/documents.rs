@@ -19,12 +19,13 @@ use crate::signing::{
     BUNDLE_TYPE, ReferrerManifest, SigningKey, SigstoreBundle, Statement, StatementSubject,
     SubjectManifest,
 };
-use crate::trust::notaryv1::{BUNDLE_PREDICATE, CopiedTrust, NotUpdated, document_folder};
+use crate::trust::notaryv1::{BUNDLE_PREDICATE, CopiedTrust, document_folder};
 use crate::trust::notation::{KeptResponse, Method};
 use crate::trust::{Anchor, findings};
 
-use super::collect::{Collected, LeftOut};
-use super::{CreateError, Created, proposals};
+use super::super::collect::{Collected, LeftOut, why_not_verified};
+use super::super::proposals;
+use super::{CreateError, Created};
 
 /// The Notary v1 trust data of all images, by GUN.
 pub(super) type Captures = BTreeMap<String, Capture>;
@@ -71,7 +72,7 @@ pub(super) async fn capture(
             if !known.contains_key(&key) {
                 let copied = gate.trust().copy(&name, repository, now).await;
                 let server = anchor.config().place();
-                let copied = copied.map_err(|error| why(&error)).and_then(|trust| {
+                let copied = copied.map_err(|error| why_not_verified(&error)).and_then(|trust| {
                     let trust = trust.ok_or("the anchor does not sign names")?;
                     add(&mut captures, Capture { anchor: name.to_string(), server, trust })
                 });
@@ -118,14 +119,6 @@ fn changed(captures: &Captures, gun: &str, tag: Option<&Tag>, digest: &Digest) -
     let copied = captures.get(gun)?.trust.repository.tag(tag?);
     let same = copied.is_ok_and(|found| found.entry.digest == *digest);
     (!same).then(|| format!("the trust data of {gun} changed meanwhile; retry"))
-}
-
-pub(in crate::commands::bundle) fn why(error: &NotUpdated) -> String {
-    match error {
-        NotUpdated::Refused(refusal) => refusal.to_string(),
-        NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => why.clone(),
-        NotUpdated::Busy => "the gate is busy".to_owned(),
-    }
 }
 
 impl Exported<'_> {

@@ -1,8 +1,6 @@
 //! `countersign bundle create`: collects images that the gate admits, with all their proofs, and writes them to one file.
 
-pub(super) mod collect;
-pub(super) mod documents;
-pub(super) mod proposals;
+mod documents;
 mod report;
 mod write;
 
@@ -22,10 +20,10 @@ use crate::gate::{Denial, Gate};
 use crate::oci::{Digest, ImageRef, Reference};
 use crate::signing::SigningKey;
 
-use super::calendar::{self, Expiry};
+use super::calendar;
+use super::collect::{Collected, Collector, LeftOut, Origin, Part};
 use super::platform::Platform;
-pub use collect::LeftOut;
-use collect::{Collected, Collector, Origin, Part};
+use super::progress::Progress;
 use documents::{Captures, Exported};
 pub use report::Created;
 
@@ -51,13 +49,6 @@ pub struct Order {
     /// How long all proofs must remain valid.
     pub valid_for: Option<Duration>,
     pub docker_compat: bool,
-}
-
-/// What has been done so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    Judged { images: usize, all: usize },
-    Written { bytes: u64, all: u64 },
 }
 
 /// Why no bundle was written.
@@ -216,7 +207,10 @@ fn plan(
     }
     for (digest, bytes) in own {
         let size = bytes.len() as u64;
-        parts.insert(digest, Part { size, is_layer: false, origin: Origin::Held(bytes) });
+        parts.insert(
+            digest,
+            Part { size, is_layer: false, is_own: false, origin: Origin::Held(bytes) },
+        );
     }
     let mut plan = Plan::new(index);
     for (digest, part) in parts.iter() {

@@ -6,8 +6,8 @@ use crate::bundle::Published;
 use crate::oci::ImageRef;
 use crate::text::grouped;
 
-use super::Expiry;
-use super::collect::{Collected, LeftOut};
+use super::super::calendar::Expiry;
+use super::super::collect::{Collected, LeftOut};
 
 /// The most expiry dates in the report.
 const MAX_DATES: usize = 20;

@@ -9,11 +9,32 @@ use crate::bundle::{Plan, Published, Writer};
 use crate::gate::Gate;
 use crate::oci::{Digest, RepositoryRef};
 
-use super::collect::{Origin, Part};
-use super::{CreateError, Order, Progress};
+use super::super::collect::{Origin, Part};
+use super::super::progress::Progress;
+use super::{CreateError, Order};
 
 /// How often a download is continued.
 const MAX_RESUMES: usize = 3;
+/// After how many bytes progress is reported.
+const STEP: u64 = 4 << 20;
+
+/// Reports how much was written.
+struct Tally<'a, P> {
+    done: u64,
+    reported: u64,
+    all: u64,
+    progress: &'a P,
+}
+
+impl<P: Fn(Progress)> Tally<'_, P> {
+    fn add(&mut self, bytes: usize) {
+        self.done += bytes as u64;
+        if self.done >= self.reported + STEP || self.done == self.all {
+            self.reported = self.done;
+            (self.progress)(Progress::Written { bytes: self.done, all: self.all });
+        }
+    }
+}
 
 /// Writes the bundle of `plan`, whose blobs are all in `parts`.
 pub(super) async fn write(
@@ -24,21 +45,24 @@ pub(super) async fn write(
     progress: &impl Fn(Progress),
 ) -> Result<Published, CreateError> {
     let mut writer = Writer::create(&order.output, order.volume_size, plan)?;
-    let (mut done, all) = (0, plan.content_size());
+    let mut tally = Tally { done: 0, reported: 0, all: plan.content_size(), progress };
     while let Some((digest, size)) = writer.next_blob()? {
         let part = parts.get(&digest).ok_or(CreateError::Unplanned(digest))?;
         match &part.origin {
-            Origin::Held(bytes) => writer.write(bytes)?,
+            Origin::Held(bytes) => {
+                writer.write(bytes)?;
+                tally.add(bytes.len());
+            }
             Origin::Manifest(repository) => {
                 let bytes = gate.manifest_to_copy(repository, &digest).await;
-                writer.write(&bytes.map_err(|denial| CreateError::fetch(digest, &denial))?)?;
+                let bytes = bytes.map_err(|denial| CreateError::fetch(digest, &denial))?;
+                writer.write(&bytes)?;
+                tally.add(bytes.len());
             }
             Origin::Blob(repository) => {
-                copy(gate, repository, (digest, size), &mut writer).await?;
+                copy(gate, repository, (digest, size), &mut writer, &mut tally).await?;
             }
         }
-        done += size;
-        progress(Progress::Written { bytes: done, all });
     }
     Ok(writer.finish()?)
 }
@@ -48,6 +72,7 @@ async fn copy(
     repository: &RepositoryRef,
     (digest, size): (Digest, u64),
     writer: &mut Writer,
+    tally: &mut Tally<'_, impl Fn(Progress)>,
 ) -> Result<(), CreateError> {
     let mut written = 0;
     let mut resumes = 0;
@@ -61,6 +86,7 @@ async fn copy(
                     if let Some(bytes) = frame.data_ref() {
                         writer.write(bytes)?;
                         written += bytes.len() as u64;
+                        tally.add(bytes.len());
                     }
                 }
                 Some(Err(error)) => break Some(error),

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::bundle::Bundle;
-use crate::commands::bundle::create::proposals;
 use crate::config::Config;
 use crate::store::atomic;
+
+use super::super::proposals;
 
 const RULES: &str = "rules.toml";
 /// The folders of documents that are roots.
@@ -76,7 +77,10 @@ impl fmt::Display for Accepted {
         if self.files.is_empty() {
             return writeln!(f, "the bundle proposes no rules and no roots");
         }
-        writeln!(f, "differences from this configuration (+ proposed, - only here):")?;
+        match self.differences.is_empty() {
+            true => writeln!(f, "the proposals do not differ from this configuration")?,
+            false => writeln!(f, "differences from this configuration (+ proposed, - only here):")?,
+        }
         for line in &self.differences {
             writeln!(f, "  {line}")?;
         }

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
-use crate::gate::Gate;
+use crate::gate::{Denial, Gate};
 use crate::oci::ImageRef;
 
-use super::judge::{self, Judged, JudgedImage, Passed};
+use super::Progress;
+use super::judge::{self, Judged, JudgedImage, Passed, PassedBlob};
 
 /// The result of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,20 +37,36 @@ pub struct ImportedImage {
 }
 
 /// Stores the images that passed. `gate` must store content and get everything from the bundle.
-pub async fn store_all(gate: &Gate, bundle: &Arc<Bundle>, judged: Judged) -> Imported {
+pub async fn store_all(
+    gate: &Gate,
+    bundle: &Arc<Bundle>,
+    judged: Judged,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Imported {
     let mut imported = Imported::default();
-    for JudgedImage { name, result, .. } in judged.images {
+    let all = judged.images.len();
+    for JudgedImage { name, result } in judged.images {
         let (result, because) = match result {
             Ok(passed) => match store_image(gate, bundle, &name, &passed).await {
                 Ok(()) => ("imported", String::new()),
-                Err(because) => ("failed", because),
+                Err(NotStored::Failed(because)) => ("failed", because),
+                Err(NotStored::Refused(because)) => ("refused", because),
             },
             Err(left) => (left.verdict, left.because),
         };
         let (image, result) = (name.to_string(), result.to_owned());
         imported.images.push(ImportedImage { image, result, because });
+        progress(Progress::Imported { images: imported.images.len(), all });
     }
     imported
+}
+
+/// Why an image that passed is not stored.
+enum NotStored {
+    /// The store cannot keep it.
+    Failed(String),
+    /// The store does not have what the bundle assumes.
+    Refused(String),
 }
 
 /// Stores one image: its blobs, then its manifests.
@@ -58,17 +75,25 @@ async fn store_image(
     bundle: &Arc<Bundle>,
     name: &ImageRef,
     passed: &Passed,
-) -> Result<(), String> {
-    for (repository, digest) in &passed.blobs {
-        let stored = gate.store_blob(repository, digest).await;
-        stored.map_err(|denial| denial.to_string())?;
+) -> Result<(), NotStored> {
+    let failed = |denial: Denial| NotStored::Failed(denial.to_string());
+    for PassedBlob { repository, digest, is_signed } in &passed.blobs {
+        if bundle.blob(digest).is_some() {
+            gate.store_blob(repository, digest).await.map_err(failed)?;
+            continue;
+        }
+        if !gate.has_stored_blob(repository, digest, *is_signed).await.map_err(failed)? {
+            return Err(NotStored::Refused(format!(
+                "the bundle assumes that this side has {digest} for {repository}, and it does not"
+            )));
+        }
     }
     // The storing gate decides once more, which updates the trust memory.
-    let image = judge::collect(gate, bundle, name).await.map_err(|left| left.because)?;
+    let image = judge::collect(gate, bundle, name).await;
+    let image = image.map_err(|left| NotStored::Failed(left.because))?;
     // The image itself comes last.
     for (repository, manifest) in image.admitted_manifests.iter().rev() {
-        let stored = gate.store_manifest(repository, manifest).await;
-        stored.map_err(|denial| denial.to_string())?;
+        gate.store_manifest(repository, manifest).await.map_err(failed)?;
     }
     Ok(())
 }

@@ -60,10 +60,12 @@ pub async fn hand_over(folder: &Path, bundle: &Path) -> anyhow::Result<Imported>
     let file = requests.join(format!("{name}.{REQUEST}"));
     let (started, result) = (file.with_extension(STARTED), file.with_extension(RESULT));
     let _ = fs::remove_file(&result);
-    let asked = serde_json::to_vec(&Asked { bundle })?;
+    let asked = serde_json::to_vec(&Asked { bundle: bundle.clone() })?;
     atomic::publish(&file, &asked).with_context(|| format!("{}", file.display()))?;
     let begin = Instant::now() + BEGIN;
     loop {
+        let is_asked = file.exists() || started.exists();
+        // Read after the check: the gate writes the result before it removes the other file.
         if let Some(text) = atomic::read(&result, MAX_RESULT)? {
             let _ = fs::remove_file(&result);
             return match serde_json::from_slice(&text)? {
@@ -71,10 +73,18 @@ pub async fn hand_over(folder: &Path, bundle: &Path) -> anyhow::Result<Imported>
                 Answer::Failed(why) => bail!("the running gate could not import it: {why}"),
             };
         }
+        if !is_asked {
+            bail!(
+                "another command imported {} at the same time; import it again",
+                bundle.display()
+            );
+        }
         // The gate holds the lock for as long as it runs.
         if StoreLock::take(folder).is_ok() {
             [&file, &started].into_iter().for_each(|left| drop(fs::remove_file(left)));
-            bail!("the gate stopped before the import was complete; import the bundle again");
+            bail!(
+                "the process that uses the store ended before the import was complete; import the bundle again"
+            );
         }
         if !started.exists() && file.exists() && Instant::now() >= begin {
             let _ = fs::remove_file(&file);
@@ -126,7 +136,9 @@ impl Request {
             Err(error) => Answer::Failed(format!("{error:#}")),
         };
         let answer = serde_json::to_vec(&answer)?;
+        atomic::publish(&self.file.with_extension(RESULT), &answer)?;
+        // The command that waits relies on this order.
         let _ = fs::remove_file(self.file.with_extension(STARTED));
-        Ok(atomic::publish(&self.file.with_extension(RESULT), &answer)?)
+        Ok(())
     }
 }

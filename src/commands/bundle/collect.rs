@@ -8,10 +8,12 @@ use bytes::Bytes;
 
 use crate::bundle::contents;
 use crate::bundle::layout::{self, Pointer};
-use crate::commands::bundle::platform::{self, Platform};
 use crate::gate::{Admitted, Attachment, Denial, Gate, Remark, Verdict};
 use crate::oci::{Algorithm, Artifact, Digest, ImageRef, RepositoryRef};
 use crate::text::shown;
+use crate::trust::notaryv1::NotUpdated;
+
+use super::platform::{self, Platform};
 
 /// The most bytes of manifests that are held in memory. Further manifests are fetched again when they are written.
 const MAX_HELD: usize = 16 << 20;
@@ -21,47 +23,49 @@ const MAX_MANIFESTS: usize = 10_000;
 const MAX_TEXT: usize = 1_000;
 
 /// What a bundle should contain of each image.
-pub(in crate::commands::bundle) struct Collector<'a> {
-    pub(in crate::commands::bundle) gate: &'a Gate,
-    pub(in crate::commands::bundle) platforms: &'a [Platform],
+pub(super) struct Collector<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) platforms: &'a [Platform],
     /// Which children of an index to include, in addition to the choice of platforms.
-    pub(in crate::commands::bundle) only: Option<&'a (dyn Fn(&Digest) -> bool + Sync)>,
+    pub(super) only: Option<&'a (dyn Fn(&Digest) -> bool + Sync)>,
     /// Digests that the receiver has.
-    pub(in crate::commands::bundle) have: &'a BTreeSet<Digest>,
-    pub(in crate::commands::bundle) held: AtomicUsize,
+    pub(super) have: &'a BTreeSet<Digest>,
+    pub(super) held: AtomicUsize,
 }
 
 /// An admitted image and the content that belongs to it.
-pub(in crate::commands::bundle) struct Collected {
-    pub(in crate::commands::bundle) name: ImageRef,
-    pub(in crate::commands::bundle) manifest: Pointer,
-    pub(in crate::commands::bundle) admitted: Admitted,
-    pub(in crate::commands::bundle) platforms: BTreeSet<Platform>,
-    pub(in crate::commands::bundle) parts: BTreeMap<Digest, Part>,
+pub(super) struct Collected {
+    pub(super) name: ImageRef,
+    pub(super) manifest: Pointer,
+    pub(super) admitted: Admitted,
+    pub(super) platforms: BTreeSet<Platform>,
+    pub(super) parts: BTreeMap<Digest, Part>,
     /// Blobs that the receiver has, with their sizes.
-    pub(in crate::commands::bundle) assumed: BTreeMap<Digest, u64>,
-    pub(in crate::commands::bundle) attached: Vec<layout::Attached>,
+    pub(super) assumed: BTreeMap<Digest, u64>,
+    pub(super) attached: Vec<layout::Attached>,
     /// Its manifests and those attached to them, itself first; only if `only` is set.
-    pub(in crate::commands::bundle) admitted_manifests: Vec<(RepositoryRef, Admitted)>,
+    pub(super) admitted_manifests: Vec<(RepositoryRef, Admitted)>,
     /// The digests of its manifests and of those attached to them.
-    pub(in crate::commands::bundle) manifests: BTreeSet<Digest>,
+    pub(super) manifests: BTreeSet<Digest>,
     /// For `docker load`: the config and the layers of one platform.
-    pub(in crate::commands::bundle) docker: Option<Vec<Digest>>,
+    pub(super) docker: Option<Vec<Digest>>,
     /// What the gate does not serve with it, and why.
-    pub(in crate::commands::bundle) left_out: Vec<String>,
+    pub(super) left_out: Vec<String>,
 }
 
 /// One blob of a bundle.
 #[derive(Clone)]
-pub(in crate::commands::bundle) struct Part {
-    pub(in crate::commands::bundle) size: u64,
-    pub(in crate::commands::bundle) is_layer: bool,
-    pub(in crate::commands::bundle) origin: Origin,
+pub(super) struct Part {
+    pub(super) size: u64,
+    pub(super) is_layer: bool,
+    /// Whether a manifest of the image lists it, in contrast to what is attached to the image.
+    pub(super) is_own: bool,
+    pub(super) origin: Origin,
 }
 
 /// Where the bytes of a blob are.
 #[derive(Clone)]
-pub(in crate::commands::bundle) enum Origin {
+pub(super) enum Origin {
     Held(Bytes),
     Manifest(RepositoryRef),
     Blob(RepositoryRef),
@@ -79,7 +83,7 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    pub(in crate::commands::bundle) fn denied(image: &ImageRef, denial: &Denial) -> Self {
+    pub(super) fn denied(image: &ImageRef, denial: &Denial) -> Self {
         let verdict = match denial {
             Denial::Throttled { .. } => "undecided",
             Denial::Missing { .. } | Denial::Unsatisfiable { .. } => "missing",
@@ -91,12 +95,12 @@ impl LeftOut {
         Self { image: image.clone(), verdict, reason: denial.reason(), because }
     }
 
-    pub(in crate::commands::bundle) fn undecided(image: &ImageRef, because: &str) -> Self {
+    pub(super) fn undecided(image: &ImageRef, because: &str) -> Self {
         let because = shown(because, MAX_TEXT);
         Self { image: image.clone(), verdict: "undecided", reason: None, because }
     }
 
-    pub(in crate::commands::bundle) fn unfit(image: &ImageRef, because: &str) -> Self {
+    pub(super) fn unfit(image: &ImageRef, because: &str) -> Self {
         let because = shown(because, MAX_TEXT);
         Self { image: image.clone(), verdict: "refused", reason: None, because }
     }
@@ -109,10 +113,7 @@ impl LeftOut {
 
 impl Collector<'_> {
     /// Decides about `image` and collects it.
-    pub(in crate::commands::bundle) async fn collect(
-        &self,
-        image: &ImageRef,
-    ) -> Result<Collected, LeftOut> {
+    pub(super) async fn collect(&self, image: &ImageRef) -> Result<Collected, LeftOut> {
         let denied = |denial: Denial| LeftOut::denied(image, &denial);
         let admitted = match self.gate.upstream(&image.repository.registry) {
             Some(_) => self.gate.admit(image).await.map_err(denied)?,
@@ -160,7 +161,7 @@ impl Collector<'_> {
                     continue;
                 }
                 let origin = Origin::Blob(image.repository.clone());
-                let part = Part { size: blob.size, is_layer: at > 0, origin };
+                let part = Part { size: blob.size, is_layer: at > 0, is_own: true, origin };
                 all.add(blob.digest, part)?;
             }
             for pointed in manifest.manifest().outside() {
@@ -204,7 +205,7 @@ impl Collector<'_> {
             true => Origin::Held(bytes.clone()),
             false => Origin::Manifest(repository.clone()),
         };
-        let part = Part { size: bytes.len() as u64, is_layer: false, origin };
+        let part = Part { size: bytes.len() as u64, is_layer: false, is_own: false, origin };
         all.add(manifest.digest(), part)
     }
 
@@ -214,7 +215,8 @@ impl Collector<'_> {
         all.manifests.insert(manifest.digest());
         for blob in manifest.manifest().blobs() {
             let origin = Origin::Blob(repository.clone());
-            all.add(blob.digest, Part { size: blob.size, is_layer: false, origin })?;
+            let part = Part { size: blob.size, is_layer: false, is_own: false, origin };
+            all.add(blob.digest, part)?;
         }
         let artifact = Artifact::parse(manifest.bytes()).ok();
         all.attached.push(layout::Attached {
@@ -241,6 +243,7 @@ impl Collected {
             }
             Some(known) => {
                 known.is_layer &= part.is_layer;
+                known.is_own |= part.is_own;
                 Ok(())
             }
             None => {
@@ -251,10 +254,7 @@ impl Collected {
     }
 
     /// The entry in the list of contents. `written` says which blobs the bundle contains.
-    pub(in crate::commands::bundle) fn entry(
-        &self,
-        written: impl Fn(&Digest) -> bool,
-    ) -> contents::Image {
+    pub(super) fn entry(&self, written: impl Fn(&Digest) -> bool) -> contents::Image {
         let blob =
             |(digest, size): (&Digest, u64)| contents::Blob { digest: digest.to_string(), size };
         let parts = self.parts.iter().map(|(digest, part)| (digest, part.size));
@@ -287,7 +287,7 @@ impl Collected {
     }
 
     /// A note for the operator if the image is admitted without the signatures of its rule.
-    pub(in crate::commands::bundle) fn note(&self) -> Option<String> {
+    pub(super) fn note(&self) -> Option<String> {
         let note = match (self.admitted.dry_run_denial(), self.admitted.remark()) {
             (Some(denial), _) => {
                 format!("an audit rule admits it; enforcement would deny it: {denial}")
@@ -303,6 +303,15 @@ impl Collected {
             (None, None) => return None,
         };
         Some(shown(&note, MAX_TEXT))
+    }
+}
+
+/// Why the trust data of an image did not verify, or could not be fetched.
+pub(super) fn why_not_verified(error: &NotUpdated) -> String {
+    match error {
+        NotUpdated::Refused(refusal) => refusal.to_string(),
+        NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => why.clone(),
+        NotUpdated::Busy => "the gate is busy".to_owned(),
     }
 }
 

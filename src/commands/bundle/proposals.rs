@@ -42,7 +42,7 @@ const FILES: [&str; 7] = [
 ];
 
 /// The proposed documents by title.
-pub(in crate::commands::bundle) fn of(config: &Config) -> Result<BTreeMap<String, Bytes>, String> {
+pub(super) fn of(config: &Config) -> Result<BTreeMap<String, Bytes>, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", config.file.display());
     let text = atomic::read(&config.file, MAX_FILE).map_err(|error| failed(&error))?;
     // A configuration that was not read from a file proposes nothing.
