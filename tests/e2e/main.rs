@@ -98,6 +98,8 @@ mod site;
 mod alerts;
 mod attest;
 mod audit_file;
+mod bundles;
+mod bundles_interrupted;
 mod changes;
 mod client_machines;
 mod compose;
@@ -151,6 +153,8 @@ fn main() -> std::process::ExitCode {
         side_door::stored::tests(),
         cosign_signed::tests(),
         notation_signed::tests(),
+        bundles::tests(),
+        bundles_interrupted::tests(),
         attest::tests(),
         leaving::tests(),
         refuse::tests(),
