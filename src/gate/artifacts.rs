@@ -105,10 +105,7 @@ impl Shared {
             }
         };
         let fetched = self.manifest(image, &digest, rule, budget).await?;
-        let content = self.tagged(image, &fetched, suffix, &subject, budget).await?;
-        let admitted = Admitted::tagged_for(&subject, fetched, suffix, &content);
-        let admitted =
-            admitted.map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))?;
+        let admitted = self.admit_tagged(image, fetched, suffix, &subject, budget).await?;
         self.index_graph.passed(image, digest, tag).await;
         Ok(admitted)
     }
@@ -137,8 +134,22 @@ impl Shared {
         }
     }
 
+    /// Admits `fetched` as the artifact of `subject` under a tag with `suffix`.
+    pub(super) async fn admit_tagged(
+        &self,
+        image: &ImageRef,
+        fetched: Fetched,
+        suffix: Suffix,
+        subject: &Admitted,
+        budget: &RequestBudget,
+    ) -> Result<Admitted, Denial> {
+        let content = self.tagged(image, &fetched, suffix, subject, budget).await?;
+        let admitted = Admitted::tagged_for(subject, fetched, suffix, &content);
+        admitted.map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
+    }
+
     /// The complete content of a manifest that may be an artifact under a tag.
-    pub(super) async fn tagged(
+    async fn tagged(
         &self,
         image: &ImageRef,
         fetched: &Fetched,

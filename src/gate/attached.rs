@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ImageRef, Reference, Referrer, RepositoryRef, Tag};
 use crate::pull_through::{BlobStream, FetchError, Fetched};
-use crate::registry_client::{ByteRange, Listing, Page, UpstreamError, Violation};
+use crate::registry_client::{ByteRange, Page, UpstreamError, Violation};
 use crate::trust::Anchor;
 
 use super::admitted::Admitted;
@@ -222,11 +222,8 @@ impl Shared {
             let image = ImageRef { repository: repository.clone(), reference };
             let Some(fetched) = present(&image, tagged, all)? else { continue };
             let decision = Decision::new();
-            let content = self.tagged(&image, &fetched, suffix, subject, decision.budget()).await;
-            let admitted = content.and_then(|content| {
-                let admitted = Admitted::tagged_for(subject, fetched, suffix, &content);
-                admitted.map_err(|why| deny::plain(&image, why, Some(subject.pattern())))
-            });
+            let budget = decision.budget();
+            let admitted = self.admit_tagged(&image, fetched, suffix, subject, budget).await;
             let admitted = admitted.and_then(|admitted| self.allowed(&image, admitted));
             self.add(image, Some(tag), about, admitted, all)?;
         }
@@ -292,15 +289,10 @@ impl Shared {
         let upstream = self.pull_through.upstream(&here.repository.registry).map_err(failed)?;
         let answer =
             upstream.list_referrers(&here.repository.name, about, None, page, MAX_MANIFEST).await;
-        match answer.map_err(|error| failed(error.into()))? {
-            Listing::Page(list, None) => {
-                listed.extend(entries(here, list.bytes())?);
-                Ok(list.next)
-            }
-            Listing::Page(_, Some(violation)) => Err(failed(UpstreamError::from(violation).into())),
-            // Registries without the API answer with any of these.
-            Listing::Unknown | Listing::Unsupported(_) | Listing::WebPage(_) => Ok(None),
-        }
+        let list = answer.and_then(|answer| answer.page(*page == Page::default()));
+        let Some(list) = list.map_err(|error| failed(error.into()))? else { return Ok(None) };
+        listed.extend(entries(here, list.bytes())?);
+        Ok(list.next)
     }
 
     fn allowed(&self, image: &ImageRef, admitted: Admitted) -> Result<Admitted, Denial> {

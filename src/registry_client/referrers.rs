@@ -56,6 +56,23 @@ pub enum Listing {
     WebPage(StatusCode),
 }
 
+impl Listing {
+    /// The page; `None` if the registry lists no referrers, which only the answer to a request for the first page can say.
+    ///
+    /// # Errors
+    ///
+    /// The answer does not say whether there are referrers: a web page, or no list instead of a later page.
+    pub fn page(self, is_first: bool) -> Result<Option<Referrers>, UpstreamError> {
+        match self {
+            Self::Page(page, None) => Ok(Some(page)),
+            Self::Page(_, Some(violation)) => Err(violation.into()),
+            Self::WebPage(status) => Err(Violation::WebPage(status).into()),
+            Self::Unknown | Self::Unsupported(_) if is_first => Ok(None),
+            Self::Unknown | Self::Unsupported(_) => Err(Violation::Missing("next page").into()),
+        }
+    }
+}
+
 /// The key of identical requests: repository, subject, artifact type, page and limit in bytes.
 pub(super) type Key = (Repository, Digest, Option<String>, String, usize);
 

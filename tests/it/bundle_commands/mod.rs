@@ -1,5 +1,6 @@
 //! Carrying images to a site without a network: `bundle create`, `verify`, `import`, `inventory`.
 
+mod attached;
 mod create;
 mod import;
 mod judge;
