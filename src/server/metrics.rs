@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::StatusCode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -110,6 +111,36 @@ struct AnchorLabels {
     anchor: AnchorName,
 }
 
+/// Counters by anchor. A warm request finds its counter without a lock.
+#[derive(Clone, Debug, Default)]
+struct ByAnchor {
+    family: Family<AnchorLabels, Counter>,
+    /// Those that have counted something. There are few: one for each combination of anchors in the rules.
+    used: Arc<ArcSwap<Vec<OfAnchor>>>,
+}
+
+#[derive(Clone, Debug)]
+struct OfAnchor {
+    anchor: Arc<str>,
+    counter: Counter,
+}
+
+impl ByAnchor {
+    fn count(&self, anchor: &Arc<str>) {
+        if let Some(used) = self.used.load().iter().find(|used| used.anchor == *anchor) {
+            used.counter.inc();
+            return;
+        }
+        let labels = AnchorLabels { anchor: AnchorName(anchor.clone()) };
+        let counter = self.family.get_or_create_owned(&labels);
+        counter.inc();
+        self.used.rcu(|used| {
+            let new = OfAnchor { anchor: anchor.clone(), counter: counter.clone() };
+            used.iter().cloned().chain([new]).collect::<Vec<_>>()
+        });
+    }
+}
+
 /// The name of an anchor; of several, separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct AnchorName(Arc<str>);
@@ -132,7 +163,7 @@ pub struct Metrics {
     admitted: [Counter; Scheme::ALL.len()],
     held: Counter,
     exempted: Counter,
-    by_notaryv1_alone: Family<AnchorLabels, Counter>,
+    by_notaryv1_alone: ByAnchor,
     would_refuse: Family<ReasonLabels, Counter>,
     rollbacks: Family<ActionLabels, Counter>,
     blob_bytes: Family<SourceLabels, Counter>,
@@ -160,7 +191,7 @@ impl Metrics {
             verdicts,
             held: Counter::default(),
             exempted: Counter::default(),
-            by_notaryv1_alone: Family::default(),
+            by_notaryv1_alone: ByAnchor::default(),
             would_refuse: Family::default(),
             rollbacks: Family::default(),
             blob_bytes: Family::default(),
@@ -209,7 +240,7 @@ impl Metrics {
         registry.register(
             "countersign_notaryv1_alone",
             "Admissions that only Notary v1 anchors endorse, by anchor",
-            metrics.by_notaryv1_alone.clone(),
+            metrics.by_notaryv1_alone.family.clone(),
         );
         registry.register(
             "countersign_would_refuse",
@@ -250,8 +281,7 @@ impl Metrics {
 
     /// Counts an admission that only the Notary v1 anchor (or anchors) of this name endorse.
     pub(super) fn count_by_notaryv1_alone(&self, anchor: &Arc<str>) {
-        let anchor = AnchorName(anchor.clone());
-        self.by_notaryv1_alone.get_or_create(&AnchorLabels { anchor }).inc();
+        self.by_notaryv1_alone.count(anchor);
     }
 
     pub(super) fn count_denied(
@@ -324,7 +354,9 @@ mod tests {
         metrics.count_denied(Verdict::Absent, Some("tag_not_signed"), Some(Scheme::NotaryV1));
         metrics.count_admitted(Some(Scheme::NotaryV1));
         metrics.count_admitted(None);
-        metrics.count_by_notaryv1_alone(&Arc::from("hub"));
+        for anchor in ["hub", "hub", "hub,team"] {
+            metrics.count_by_notaryv1_alone(&Arc::from(anchor));
+        }
         metrics.count_remark(&Remark::Held { moved_to: None, because: String::new() });
         metrics.count_rollback_refused();
         metrics.count_would_refuse(Some("expired"));
@@ -338,8 +370,9 @@ mod tests {
             r#"countersign_verdicts_total{verdict="absent",reason="tag_not_signed",scheme="notaryv1"} 1"#,
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme="notaryv1"} 1"#,
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme=""} 1"#,
+            r#"countersign_notaryv1_alone_total{anchor="hub"} 2"#,
+            r#"countersign_notaryv1_alone_total{anchor="hub,team"} 1"#,
             "countersign_held_total 1",
-            r#"countersign_notaryv1_alone_total{anchor="hub"} 1"#,
             r#"countersign_would_refuse_total{reason="expired"} 1"#,
             r#"countersign_rollbacks_total{action="refuse"} 1"#,
             r#"countersign_blob_bytes_total{source="upstream"} 7"#,
