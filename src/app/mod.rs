@@ -149,6 +149,7 @@ impl App {
             Some(listen) => Some(bind(listen, "admin").await?),
             None => None,
         };
+        app.parts.announce(&app.generations.current());
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let running = Running {

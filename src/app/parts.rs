@@ -139,6 +139,15 @@ impl Parts {
         )
     }
 
+    /// Reports the frozen anchors of `generation`, which has taken effect, in the log and in metrics.
+    pub(super) fn announce(&self, generation: &Generation) {
+        let anchors = generation.gate.trust().anchors();
+        self.names.use_anchors(anchors.filter_map(|anchor| match anchor {
+            trust::Anchor::NotaryV1(anchor) => Some(anchor),
+            trust::Anchor::Content(_) => None,
+        }));
+    }
+
     /// Drops cached results of anchors that `generation` does not have.
     pub(super) async fn keep(&self, generation: &Generation) {
         let (mut names, mut content) = (Vec::new(), Vec::new());
@@ -161,13 +170,6 @@ impl Parts {
                 (self.store.as_ref(), &self.bundles),
                 &self.requests,
             )?);
-        }
-        // Commands that only read have no metrics, and report the frozen state themselves.
-        if self.store.is_some() {
-            self.names.use_anchors(anchors.iter().filter_map(|anchor| match anchor {
-                trust::Anchor::NotaryV1(anchor) => Some(anchor),
-                trust::Anchor::Content(_) => None,
-            }));
         }
         let mut upstreams = Vec::new();
         for upstream in &config.upstreams {

@@ -195,7 +195,9 @@ impl Reloader {
     async fn replace(&self, next: Generation) {
         let number = next.number;
         self.generations.replace(next);
-        self.parts.keep(&self.generations.current()).await;
+        let current = self.generations.current();
+        self.parts.announce(&current);
+        self.parts.keep(&current).await;
         self.reloads.used(number);
         info!(generation = number, "configuration reloaded");
     }

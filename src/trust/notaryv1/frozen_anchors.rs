@@ -13,8 +13,8 @@ use super::cache::TrustCache;
 pub(super) struct FrozenAnchors(Arc<Mutex<BTreeMap<Arc<str>, Timestamp>>>);
 
 impl TrustCache {
-    /// Uses these `anchors` from now on: remembers which are frozen, and logs them, because images that depend on them
-    /// stop being served on a known day.
+    /// The gate uses these `anchors` from now on: remembers which are frozen, and logs them, because images that depend on
+    /// them stop being served on a known day.
     pub fn use_anchors<'a>(&self, anchors: impl Iterator<Item = &'a Arc<Anchor>>) {
         let mut frozen = BTreeMap::new();
         for anchor in anchors {
