@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::json::{Document, InvalidJson};
+use crate::trust::notaryv1::CopiedTrust;
 
 /// The version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -95,6 +96,20 @@ pub struct NotaryRepository {
     /// The end of each role, in seconds since 1970.
     #[serde(default)]
     pub ends: BTreeMap<String, i64>,
+}
+
+impl NotaryRepository {
+    /// The entry of `trust`, which is from `server` and from the anchor of this name.
+    pub fn of(trust: &CopiedTrust, anchor: &str, server: &str) -> Self {
+        let ends = trust.ends.iter().map(|(role, end)| (role.clone(), end.unix()));
+        Self {
+            gun: trust.gun.to_string(),
+            anchor: anchor.to_owned(),
+            server: server.to_owned(),
+            fetched: trust.fetched.unix(),
+            ends: ends.collect(),
+        }
+    }
 }
 
 /// A CRL or an OCSP response: the document `notation/revocation/<sha256>.crl` or `.ocsp`.

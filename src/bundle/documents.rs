@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::layout::{ARTIFACT_TYPE, Pointer};
 use crate::json::{Document, InvalidJson, Value};
 use crate::oci::{Digest, MediaType};
+use crate::trust::notaryv1::{CopiedTrust, document_folder};
 
 /// The document that lists the content of the bundle.
 pub const CONTENTS: &str = "contents.json";
@@ -86,6 +87,13 @@ impl Documents {
         }
         self.0.insert(title.to_owned(), content.into());
         Ok(())
+    }
+
+    /// Adds the files of `trust`.
+    pub fn add_trust(&mut self, trust: &CopiedTrust) -> Result<(), InvalidTitle> {
+        let folder = document_folder(&trust.gun);
+        let mut files = trust.files.iter();
+        files.try_for_each(|(name, content)| self.add(&format!("{folder}{name}"), content.clone()))
     }
 
     /// The artifact with these documents as layers, sorted by name.

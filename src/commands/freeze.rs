@@ -18,7 +18,7 @@ use crate::store::atomic;
 use crate::text::shown;
 use crate::trust::notaryv1::{
     Anchor, CopiedTrust, FrozenArchive, FrozenFile, Gun, MAX_FROZEN, MAX_FROZEN_LIFE, NotUpdated,
-    SeenVersions, WrongHash, day_before, document_folder,
+    SeenVersions, StateError, WrongHash, day_before,
 };
 
 /// The longest reason that a report shows.
@@ -70,11 +70,9 @@ pub struct LeftOut {
 #[derive(Debug, Error)]
 pub enum NotFrozen {
     #[error("the trust memory cannot be read: {0}")]
-    Memory(io::Error),
+    Memory(#[from] StateError),
     #[error("nothing can be frozen:{}", list(.0))]
     Nothing(Vec<LeftOut>),
-    #[error("{0} contains the invalid GUN {1}")]
-    Gun(&'static str, String),
     #[error(transparent)]
     Title(#[from] InvalidTitle),
     #[error("a document cannot be encoded: {0}")]
@@ -136,11 +134,8 @@ impl Order<'_> {
     /// The GUNs in the trust memory, and those that were named.
     fn guns(&self) -> Result<BTreeSet<Gun>, NotFrozen> {
         let mut guns = self.more.clone();
-        for seen in SeenVersions::all(self.store, self.anchor.name()).map_err(NotFrozen::Memory)? {
-            let gun = seen.gun.parse();
-            let invalid = |_| NotFrozen::Gun("the trust memory", shown(&seen.gun, MAX_SHOWN));
-            guns.insert(gun.map_err(invalid)?);
-        }
+        let seen = SeenVersions::all(self.store, self.anchor.name())?;
+        guns.extend(seen.into_iter().map(|seen| seen.gun));
         Ok(guns)
     }
 
@@ -150,33 +145,29 @@ impl Order<'_> {
             Ok(copy) => return Ok(copy),
             Err(error) => error,
         };
+        let why = shown(&error.to_string(), MAX_SHOWN);
         match error {
-            NotUpdated::Refused(refusal) => {
-                Err(format!("{} ({})", shown(&refusal.because, MAX_SHOWN), refusal.reason))
+            NotUpdated::Refused(refusal) => Err(format!("{why} ({})", refusal.reason)),
+            NotUpdated::Unreachable(_) | NotUpdated::NotRemembered(_) => {
+                let and = match self.anchor.copy_kept(gun, now).await {
+                    Ok(Some(copy)) => return Ok(copy),
+                    Ok(None) => "contains nothing to freeze".to_owned(),
+                    Err(error) => {
+                        let error = shown(&error.to_string(), MAX_SHOWN);
+                        format!("contains nothing that still verifies: {error}")
+                    }
+                };
+                Err(format!("{why}; the trust memory {and}"))
             }
-            NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => {
-                match self.anchor.copy_kept(gun, now).await {
-                    Ok(Some(copy)) => Ok(copy),
-                    Ok(None) | Err(_) => Err(format!(
-                        "{}, and the trust memory contains nothing that still verifies",
-                        shown(&why, MAX_SHOWN)
-                    )),
-                }
-            }
-            NotUpdated::Busy => Err("too many requests are in progress".to_owned()),
+            NotUpdated::Busy => Err(why),
         }
     }
 
     fn write(&self, copies: &[CopiedTrust]) -> Result<(), NotFrozen> {
         let mut documents = Documents::default();
         let server = self.anchor.config().place();
-        let notaryv1 = copies.iter().map(|copy| NotaryRepository {
-            gun: copy.gun.to_string(),
-            anchor: self.anchor.name().to_string(),
-            server: server.clone(),
-            fetched: copy.fetched.unix(),
-            ends: copy.ends.iter().map(|(role, end)| (role.clone(), end.unix())).collect(),
-        });
+        let of = |copy: &CopiedTrust| NotaryRepository::of(copy, self.anchor.name(), &server);
+        let notaryv1 = copies.iter().map(of);
         let contents = Contents {
             format: contents::FORMAT,
             notaryv1: notaryv1.collect(),
@@ -184,10 +175,7 @@ impl Order<'_> {
         };
         documents.add(CONTENTS, contents.to_json()?)?;
         for copy in copies {
-            let folder = document_folder(&copy.gun);
-            for (name, content) in &copy.files {
-                documents.add(&format!("{folder}{name}"), content.clone())?;
-            }
+            documents.add_trust(copy)?;
         }
         let artifact = documents.artifact()?;
         let mut plan = Plan::new(Index {

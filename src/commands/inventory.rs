@@ -69,8 +69,10 @@ impl Inventory {
         let mut notaryv1 = Vec::new();
         for anchor in &config.anchors {
             let trust::Config::NotaryV1(anchor) = anchor else { continue };
-            for SeenVersions { gun, versions, root } in SeenVersions::all(folder, &anchor.name)? {
-                notaryv1.push(TrustMemory { anchor: anchor.name.to_string(), gun, versions, root });
+            let seen = SeenVersions::all(folder, &anchor.name).map_err(io::Error::other)?;
+            for SeenVersions { gun, versions, root } in seen {
+                let (anchor, gun) = (anchor.name.to_string(), gun.to_string());
+                notaryv1.push(TrustMemory { anchor, gun, versions, root });
             }
         }
         Ok(Self { format: FORMAT, content, notaryv1 })

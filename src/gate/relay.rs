@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::oci::{Registry, RepositoryRef};
 use crate::policy::Unmet;
-use crate::trust::notaryv1::{File, Gun, NotUpdated};
+use crate::trust::notaryv1::{File, Gun};
 use crate::trust::{Anchor, Relayed, Unendorsed};
 
 use super::denial::Denial;
@@ -21,13 +21,7 @@ impl Gate {
         match self.shared.trust.relay(&anchor, gun, file).await {
             Ok(found) => Ok(found),
             Err(error) => {
-                let why = match error {
-                    NotUpdated::Refused(refusal) => Unendorsed::Undecided(refusal.because),
-                    NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => {
-                        Unendorsed::Undecided(why)
-                    }
-                    NotUpdated::Busy => Unendorsed::Undecided("the gate is busy".to_owned()),
-                };
+                let why = Unendorsed::Undecided(error.to_string());
                 let unmet = Unmet { anchor: Some(anchor), why };
                 Err(deny::unmet(
                     &metadata,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use countersign::app::{App, Keeping};
 use countersign::clock::Timestamp;
 use countersign::commands::check;
+use countersign::commands::content_trust::{Format, Scope, export, take};
 use countersign::commands::freeze::{Frozen, NotFrozen, Order};
 use countersign::config::Config;
 use countersign::oci::Digest;
@@ -18,8 +19,8 @@ use countersign::trust::Anchor;
 use crate::config::problems;
 use crate::fake_registry::{Fault, REGISTRY};
 use crate::folder::Folder;
-use crate::notary_repository::{GUN, NotaryRepository, in_days};
-use crate::whole_gate::{Setup, World};
+use crate::notary_repository::{GUN, Key, NotaryRepository, RELEASES, in_days};
+use crate::whole_gate::{APP, Setup, World};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Within a year of the clock of the tests, which is 2026-11-22.
@@ -91,6 +92,60 @@ async fn a_frozen_anchor_serves_what_was_signed_until_its_end() {
     world.pull("v1").await.is_refused("expired");
     let refused = String::from_utf8(world.pull("v1").await.body.to_vec()).unwrap();
     assert!(refused.contains("the archive is frozen and ended at 2027-06-30"), "{refused}");
+}
+
+/// A configuration that is not in use has no metric.
+#[tokio::test]
+async fn the_metric_of_a_frozen_anchor_follows_the_configuration_in_use() {
+    let (mut world, _, _folder, file, sha256) = after_the_shutdown().await;
+    let has_metric =
+        async |world: &World| world.metrics().await.contains("countersign_trust_frozen_seconds{");
+    let server = frozen(&file, &sha256, UNTIL).tables.replace("frozen = ", "url = \"NOTARY\" # ");
+    let server = server.lines().filter(|line| !line.contains("_sha256") && !line.contains("until"));
+    let server = server.collect::<Vec<_>>().join("\n");
+    let mut reloader = world.reloader();
+    assert!(!has_metric(&world).await);
+    world.configure(frozen(&file, &sha256, UNTIL));
+    assert!(reloader.reload().await);
+    assert!(has_metric(&world).await);
+    world.configure(Setup::new(format!("{server}\nunknown = 1\n")));
+    assert!(!reloader.reload().await);
+    assert!(has_metric(&world).await);
+    world.configure(Setup::new(server));
+    assert!(reloader.reload().await);
+    assert!(!has_metric(&world).await);
+}
+
+/// `trust inspect` and `trust inventory` read the same archive as the gate.
+#[tokio::test]
+async fn a_frozen_archive_lists_every_signer_and_when_it_was_fetched() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.signer.delegate("targets/alice", Key::named("alice"));
+    world.signer.tag("targets/alice", "v1", &manifest);
+    world.publish();
+    world.pull("v1").await.serves(&manifest);
+    let (folder, fetched) = (Folder::new("frozen"), world.clock.now());
+    let file = folder.join("frozen.tar");
+    let archive = freeze(&world, Some(UNTIL), &file).await.unwrap();
+    world.notary.hook(|_| Some(Fault::Silence));
+    world.restart_with(frozen(&file, &archive.sha256, UNTIL)).await;
+    world.pass(60 * DAY);
+    let (now, config) = (world.clock.now(), world.config());
+    let app = App::new(&config, world.clock.clone(), Keeping::OnlyRead).unwrap();
+    let gate = app.gate();
+    let Some(Anchor::NotaryV1(anchor)) = gate.trust().anchor("team") else { panic!() };
+    let survey = anchor.survey(&GUN.parse().unwrap(), now).await.unwrap();
+    let roles: Vec<String> = survey.signed.iter().map(|(role, _)| role.to_string()).collect();
+    assert_eq!(roles, ["targets", "targets/alice", RELEASES]);
+    let mut scope = Scope::default();
+    scope.add_named(&gate, &format!("{REGISTRY}/{APP}").parse().unwrap());
+    let inventory = take(&gate, scope, &[]).await;
+    assert_eq!(inventory.repositories[0].fetched, Some(fetched));
+    let exported = export(&inventory, Format::List, DAY, now);
+    assert_eq!((exported.digests, exported.exit_status()), (0, 4), "{:?}", exported.left_out);
+    let exported = export(&inventory, Format::List, 61 * DAY, now);
+    assert_eq!((exported.digests, exported.exit_status()), (1, 0), "{:?}", exported.left_out);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use crate::sigstore::{Key, Kind, bundle, pae};
 
 const ARTIFACT: &str = "application/vnd.countersign.bundle.v1+json";
 
+#[derive(Clone)]
 pub struct Exporter {
     pub key: Key,
 }

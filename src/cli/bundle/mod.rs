@@ -32,7 +32,7 @@ impl Bundle {
             Command::Create(create) => create.run().await,
             Command::Inspect(inspect) => inspect.run(),
             Command::Verify(verify) => verify.run().await,
-            Command::Import(import) => import.run().await,
+            Command::Import(import) => Box::pin(import.run()).await,
         }
     }
 }

@@ -185,18 +185,17 @@ impl Inspect {
         if !self.pretty {
             print("[]\n")?;
         }
-        let (status, why) = match error {
-            NotUpdated::Refused(refusal) => (DENIED, refusal.to_string()),
-            NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => {
-                (UNDECIDED, why.clone())
+        let status = match error {
+            NotUpdated::Refused(_) => DENIED,
+            NotUpdated::Unreachable(_) | NotUpdated::NotRemembered(_) | NotUpdated::Busy => {
+                UNDECIDED
             }
-            NotUpdated::Busy => (UNDECIDED, "too many queries are in progress".to_owned()),
         };
         let image = &self.image;
         writeln!(
             io::stderr(),
             "No signatures or cannot access {image}\n\
-             countersign: {why}; `countersign why {image} --config {}` explains what to do",
+             countersign: {error}; `countersign why {image} --config {}` explains what to do",
             self.config.path().display()
         )?;
         Ok(status)

@@ -11,7 +11,6 @@ use crate::bundle::layout::{self, Pointer};
 use crate::gate::{Admitted, Attachment, Denial, Gate, Remark, Verdict};
 use crate::oci::{Algorithm, Artifact, Digest, ImageRef, RepositoryRef};
 use crate::text::shown;
-use crate::trust::notaryv1::NotUpdated;
 
 use super::platform::{self, Platform};
 
@@ -303,15 +302,6 @@ impl Collected {
             (None, None) => return None,
         };
         Some(shown(&note, MAX_TEXT))
-    }
-}
-
-/// Why the trust data of an image did not verify, or could not be fetched.
-pub(super) fn why_not_verified(error: &NotUpdated) -> String {
-    match error {
-        NotUpdated::Refused(refusal) => refusal.to_string(),
-        NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => why.clone(),
-        NotUpdated::Busy => "the gate is busy".to_owned(),
     }
 }
 

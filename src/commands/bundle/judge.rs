@@ -18,7 +18,7 @@ use crate::text::shown;
 use crate::trust::Anchor;
 use crate::trust::notaryv1::NotUpdated;
 
-use super::collect::{Collected, Collector, LeftOut, Origin, why_not_verified};
+use super::collect::{Collected, Collector, LeftOut, Origin};
 use super::progress::Progress;
 
 /// How many bytes of a blob are hashed at once.
@@ -197,7 +197,7 @@ async fn trust_data(gate: &Gate, image: &Collected) -> Result<(), LeftOut> {
             continue;
         }
         if let Err(error) = gate.trust().check(anchor, repository, now).await {
-            let because = shown(&why_not_verified(&error), MAX_TEXT);
+            let because = shown(&error.to_string(), MAX_TEXT);
             let text = |outcome: &str| {
                 format!("the trust data of {anchor} in the bundle {outcome}: {because}")
             };

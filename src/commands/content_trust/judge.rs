@@ -14,7 +14,7 @@ use super::inventory::{
 use super::scope::{Scope, Wanted};
 use crate::gate::{AnchorAnswer, Denial, Gate};
 use crate::oci::{Digest, Tag};
-use crate::trust::notaryv1::{self, NotUpdated, Role, Survey};
+use crate::trust::notaryv1::{self, Role, Survey};
 use crate::trust::{Anchor, SignedNames, SignerName, Unendorsed};
 
 /// How many repositories are judged at once, and how many tags of each.
@@ -75,6 +75,12 @@ async fn repository(
         }
     };
     listed.expires = Some(names.repository().expires());
+    if let Some(captured) = names.repository().captured() {
+        listed.fetched = Some(captured.at());
+    } else if anchor.is_none_or(|anchor| anchor.config().url.is_none()) {
+        // The gate read files, and nothing proves when they were fetched.
+        listed.fetched = None;
+    }
     let survey = match anchor {
         Some(anchor) => survey(gate, anchor, &names).await,
         None => Err("the anchor is not configured".to_owned()),
@@ -98,11 +104,7 @@ async fn survey(
     names: &SignedNames<'_>,
 ) -> Result<Survey, String> {
     let gun = anchor.gun(names.place()).map_err(|error| error.to_string())?;
-    anchor.survey(&gun, gate.clock().now()).await.map_err(|error| match error {
-        NotUpdated::Refused(refusal) => refusal.to_string(),
-        NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => why,
-        NotUpdated::Busy => "too many queries are in progress".to_owned(),
-    })
+    anchor.survey(&gun, gate.clock().now()).await.map_err(|error| error.to_string())
 }
 
 async fn tag(

@@ -272,15 +272,14 @@ fn source(
     metrics: &Metrics,
 ) -> Result<TrustSource, AnchorError> {
     if let Some(frozen) = &config.frozen {
-        return Ok(TrustSource::Archive(ArchiveReader::frozen(frozen.clone())));
+        return Ok(TrustSource::Archive(ArchiveReader::Frozen(frozen.clone())));
     }
     // Imported bundles are in the trust memory, with the statements of their exporters.
     let imported = config.exporters.as_ref().map(|_| Arc::new(Imported) as Arc<dyn Archive>);
     let archive = archive.or(imported).map(ArchiveReader::new);
     match (&config.url, archive) {
-        (Some(url), None) => Ok(TrustSource::Server(notary(config, url, metrics)?)),
-        (Some(url), Some(archive)) => {
-            Ok(TrustSource::ServerOrArchive(notary(config, url, metrics)?, archive))
+        (Some(url), archive) => {
+            Ok(TrustSource::Server(Box::new(notary(config, url, metrics)?), archive))
         }
         (None, Some(archive)) => Ok(TrustSource::Archive(archive)),
         (None, None) => Err(AnchorError::NoSource),

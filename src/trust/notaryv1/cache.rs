@@ -247,36 +247,35 @@ impl TrustCache {
                 return Some(CachedTrust::unreachable(before, why, self.clock.now()));
             }
         };
-        let notary = match &anchor.source {
-            TrustSource::Server(notary) | TrustSource::ServerOrArchive(notary, _) => notary,
+        // Until the end of this function: the server counts as silent also while an archive is read in its place.
+        let (turn, query);
+        let (outcome, is_from_server) = match &anchor.source {
+            TrustSource::Server(notary, _) => {
+                if before.is_none()
+                    && let Some(trust) = self.recent(anchor, gun, remembered.as_ref()).await
+                {
+                    return Some(trust);
+                }
+                // Only verified trust data is remembered, so that invented names are always unknown.
+                let known = remembered.is_some()
+                    || before.is_some_and(|before| before.repository().is_some());
+                let repute = if known { Repute::Known } else { Repute::Unknown };
+                turn = notary.turn(repute).await?;
+                query = self.queries.begin((anchor.name().clone(), gun.clone()));
+                if known {
+                    awaited.commit();
+                }
+                let requests = (&**notary, &turn, &query);
+                (self.update(anchor, gun, remembered.as_ref(), requests).await, true)
+            }
+            // An archive does not say that trust data was removed: a bundle that is gone, or one that is refused, leaves the
+            // trust data that was verified before in force until it expires.
             TrustSource::Archive(archive) => {
-                let known = (before, remembered.as_ref());
-                return Some(self.read_archive(anchor, gun, archive, known).await);
+                (self.read_archive(anchor, gun, archive, remembered.as_ref()).await, false)
             }
         };
         let now = self.clock.now();
-        // After a restart, a recent answer on disk only needs to be verified again.
-        if before.is_none()
-            && let Some(kept) = &remembered
-            && let Some(answered) = kept.memory.answered()
-            && answered <= now
-            && now.since(answered) < anchor.config.refresh
-            && let Some(trust) = verify_again(anchor, gun, kept, now).await
-        {
-            return Some(trust);
-        }
-        // Only verified trust data is remembered, so that invented names are always unknown.
-        let known =
-            remembered.is_some() || before.is_some_and(|before| before.repository().is_some());
-        let repute = if known { Repute::Known } else { Repute::Unknown };
-        let turn = notary.turn(repute).await?;
-        let query = self.queries.begin((anchor.name().clone(), gun.clone()));
-        if known {
-            awaited.commit();
-        }
-        let outcome = self.update(anchor, gun, remembered.as_ref(), (notary, &turn, &query)).await;
-        let now = self.clock.now();
-        let trust = match outcome {
+        Some(match outcome {
             Ok(updated) => {
                 self.metrics.refreshed(Scheme::NotaryV1, "ok");
                 CachedTrust::Signed { repository: Arc::new(updated.repository), answered: now }
@@ -288,7 +287,7 @@ impl TrustCache {
                     if refusal.reason.is_absence() { "absent" } else { "refused" },
                 );
                 warn(anchor, gun, &refusal);
-                if remembered.is_some_and(|kept| kept.memory.answered().is_some()) {
+                if is_from_server && remembered.is_some_and(|kept| !kept.memory.is_refused()) {
                     self.record_refusal(anchor, gun).await;
                 }
                 CachedTrust::Refused { refusal, answered: now }
@@ -297,6 +296,9 @@ impl TrustCache {
             Err(NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why)) => {
                 self.metrics.refreshed(Scheme::NotaryV1, "unreachable");
                 tracing::warn!(anchor = &**anchor.name(), %gun, why, "trust data could not be refreshed");
+                if !is_from_server {
+                    return Some(CachedTrust::unreachable(before, why, now));
+                }
                 let known = (before, remembered.as_ref());
                 if let Some(trust) = self.fall_back(anchor, gun, known, &why).await {
                     return Some(trust);
@@ -308,8 +310,23 @@ impl TrustCache {
                 CachedTrust::unreachable(before.or(kept.as_ref()), why, now)
             }
             Err(NotUpdated::Busy) => return None,
-        };
-        Some(trust)
+        })
+    }
+
+    /// The trust data on disk, if the server confirmed it within `refresh`: after a restart, it only needs to be verified
+    /// again.
+    async fn recent(
+        &self,
+        anchor: &Arc<Anchor>,
+        gun: &Gun,
+        remembered: Option<&Arc<Remembered>>,
+    ) -> Option<CachedTrust> {
+        let (kept, now) = (remembered?, self.clock.now());
+        let answered = kept.memory.answered()?;
+        if answered > now || now.since(answered) >= anchor.config.refresh {
+            return None;
+        }
+        verify_again(anchor, gun, kept, now).await
     }
 
     pub(super) async fn remembered(
@@ -357,6 +374,6 @@ impl TrustCache {
                 "the Notary server did not complete one update within {seconds} seconds"
             ))
         })??;
-        self.record(anchor, gun, updated).await
+        self.record(anchor, gun, updated, remembered).await
     }
 }

@@ -11,16 +11,21 @@ use crate::clock::Timestamp;
 use crate::json::{Document, Value};
 
 use super::anchor::Anchor;
+use super::delegations::{Examined, SignedTags};
 use super::gun::Gun;
 use super::repository::SignedRepository;
 use super::role::{File, Role};
 use super::root_of_trust::{SelfSigned, Terms};
 use super::state::StateError;
-use super::trust_source::TrustSource;
+use super::trust_source::{Current, Files, TrustSource};
 use super::update::{MAX_ROOTS, NotUpdated, Updated, update};
 
 const UNPROVEN: &str =
     "the trust data comes from a bundle, and no exporter states when it was fetched";
+
+/// The most delegations that are copied besides those that the anchor needs, and the longest name of one of them.
+const MAX_DELEGATIONS: usize = 64;
+const MAX_NAME: usize = 128;
 
 /// The verified trust data of one repository.
 #[derive(Debug)]
@@ -45,41 +50,45 @@ impl CopiedTrust {
 }
 
 impl Anchor {
-    /// Fetches all files of `gun` that the present verification needs, and the chain of roots before them.
+    /// Copies all files of `gun` that verify: those that the present verification needs, the chain of roots before them, and
+    /// its delegations, because a receiver may require other signers.
     pub async fn copy(&self, gun: &Gun, now: Timestamp) -> Result<CopiedTrust, NotUpdated> {
-        let updated = self.updated(gun, now).await?;
-        let fetched = match (updated.repository.captured(), &self.source) {
-            (Some(captured), _) => captured.at(),
-            (None, TrustSource::Server(_) | TrustSource::ServerOrArchive(..)) => now,
-            // The carrier of the bundle could have withheld newer trust data: a copy must not state the present time.
-            (None, TrustSource::Archive(_)) => {
-                return Err(NotUpdated::Unreachable(UNPROVEN.to_owned()));
-            }
-        };
-        let earlier = |root: File| async move { self.file(gun, &root).await };
-        copied(gun, &self.terms(gun.clone()), updated, fetched, earlier).await
-    }
-
-    /// Fetches and verifies the trust data of `gun`, whatever the cache contains. Remembers nothing.
-    pub async fn check(&self, gun: &Gun, now: Timestamp) -> Result<(), NotUpdated> {
-        self.updated(gun, now).await.map(drop)
-    }
-
-    async fn updated(&self, gun: &Gun, now: Timestamp) -> Result<Updated, NotUpdated> {
-        let remembered = self.state.recall(gun).await.map_err(|error| unreadable(&error))?;
-        let remembered = remembered.map(Arc::new);
-        let memory = remembered.as_ref().map(|kept| &kept.memory);
         let terms = self.terms(gun.clone());
-        match &self.source {
-            TrustSource::Server(notary) | TrustSource::ServerOrArchive(notary, _) => {
-                let fetch = |file: File| async move { notary.fetch(gun, &file).await };
-                update(fetch, &terms, memory, now).await
-            }
-            TrustSource::Archive(archive) => {
-                let known = (memory, remembered.as_ref());
-                self.update_from(archive, &terms, known, now).await
+        let current = Box::pin(self.current(&terms, now)).await?;
+        let fetched = match (current.updated.repository.captured(), &current.files) {
+            (Some(captured), _) => captured.at(),
+            (None, Files::Server(_)) => now,
+            // The carrier of the bundle could have withheld newer trust data: a copy must not state the present time.
+            (None, Files::Capture(_)) => return Err(NotUpdated::Unreachable(UNPROVEN.to_owned())),
+        };
+        let (_, delegations) =
+            Box::pin(self.examine(&terms, &current, MAX_DELEGATIONS, now)).await?;
+        let Current { updated, files } = current;
+        let files = &files;
+        let earlier = |root: File| async move { files.file(gun, &root).await };
+        let mut copied = copied(gun, &terms, updated, fetched, earlier).await?;
+        for Examined { delegation, signed } in delegations {
+            let name = delegation.name.as_str();
+            // What is not valid is of no use to a receiver.
+            if let Ok(Some(SignedTags { file, .. })) = signed
+                && name.len() <= MAX_NAME
+            {
+                copied.files.entry(format!("{name}.json")).or_insert(file);
             }
         }
+        Ok(copied)
+    }
+
+    /// Verifies the trust data of `gun` in the source of the anchor, whatever the cache and the trust memory contain.
+    /// Remembers nothing.
+    pub async fn check(&self, gun: &Gun, now: Timestamp) -> Result<(), NotUpdated> {
+        let terms = self.terms(gun.clone());
+        let TrustSource::Archive(archive) = &self.source else {
+            return Box::pin(self.current(&terms, now)).await.map(drop);
+        };
+        let remembered = self.state.recall(gun).await.map_err(|error| unreadable(&error))?;
+        let memory = remembered.as_ref().map(|kept| &kept.memory);
+        Box::pin(self.update_from(archive, &terms, (memory, None), now)).await.map(drop)
     }
 
     /// The same from the trust memory on disk, if that still verifies: for a server that does not answer any more. `None` if
@@ -146,7 +155,7 @@ where
     Ok(CopiedTrust { gun, files, ends, repository, fetched })
 }
 
-fn unreadable(error: &StateError) -> NotUpdated {
+pub(super) fn unreadable(error: &StateError) -> NotUpdated {
     NotUpdated::Unreachable(format!("the trust memory cannot be read: {error}"))
 }
 

@@ -1,7 +1,8 @@
 //! Access to the trust memory outside the threads that serve clients, with a deadline. If the disk does not answer, the
 //! result is an error: a memory that cannot be read is never a repository without a memory.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,23 +19,23 @@ use super::update::Updated;
 const READ: Duration = Duration::from_secs(2);
 /// How long the write of a memory and its files may take.
 const WRITE: Duration = Duration::from_secs(5);
-/// The number of locks. Each GUN uses one of them.
-const LOCKS: usize = 16;
+/// The number of locks. Each memory uses one of them.
+const LOCKS: usize = 256;
+
+/// One for all anchors of the process, because an import and a reloaded configuration open the same folder again. A write
+/// whose deadline has passed may still be running, and must not replace a newer one.
+static WRITING: [Mutex<()>; LOCKS] = [const { Mutex::new(()) }; LOCKS];
 
 /// The queues for the disk of one anchor's memories. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     reads: Lane,
     writes: Lane,
-    /// A write whose deadline has passed may still be running, and must not replace a newer one.
-    locks: Arc<[Mutex<()>; LOCKS]>,
-    hasher: RandomState,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        let (reads, writes) = (Lane::new(READ), Lane::new(WRITE));
-        Self { reads, writes, locks: Arc::default(), hasher: RandomState::new() }
+        Self { reads: Lane::new(READ), writes: Lane::new(WRITE) }
     }
 }
 
@@ -43,13 +44,14 @@ impl Disk {
     pub(super) fn reads(&self) -> &Lane {
         &self.reads
     }
+}
 
-    /// Waits until no other write of the memory of `gun` is in progress, and excludes others.
-    pub(super) fn writing(&self, gun: &Gun) -> MutexGuard<'_, ()> {
-        let hash = self.hasher.hash_one(gun.as_str());
-        let at = usize::try_from(hash % LOCKS as u64).unwrap_or_default();
-        self.locks[at].lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Waits until no other write of the memory in `folder` is in progress, and excludes others.
+pub(super) fn writing(folder: &Path) -> MutexGuard<'static, ()> {
+    let mut hasher = DefaultHasher::new();
+    folder.hash(&mut hasher);
+    let at = usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default();
+    WRITING[at].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {
@@ -60,9 +62,18 @@ impl State {
     }
 
     /// [`Self::write`] with a deadline. Returns what was written.
-    pub(super) async fn record(&self, gun: &Gun, updated: Updated) -> Result<Updated, StateError> {
+    pub(super) async fn record(
+        &self,
+        gun: &Gun,
+        updated: Updated,
+        before: Option<Arc<Remembered>>,
+    ) -> Result<Updated, StateError> {
         let (state, gun) = (self.clone(), gun.clone());
-        self.writing(move || state.write(&gun, &updated).map(|()| updated)).await
+        let write = move || {
+            let before = before.as_ref().map(|before| &before.memory);
+            state.write(&gun, &updated, before).map(|()| updated)
+        };
+        self.writing(write).await
     }
 
     /// [`Self::refused`] with a deadline.

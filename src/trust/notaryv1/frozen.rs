@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,13 +109,15 @@ impl FrozenArchive {
             )));
         }
         let (mut guns, mut unusable) = (BTreeMap::new(), BTreeMap::new());
-        for FrozenGun { gun, fetched, files } in captures {
-            let proof = CapturedAt::frozen(file, fetched, until);
-            let captured = Captured::proven(files, proof);
-            let terms = terms(gun.clone());
-            match finished(update_captured(&captured, &terms, None, fetched)) {
-                Ok(updated) => {
-                    let ends = updated.repository.expires();
+        let captures = captures.into_iter().map(|FrozenGun { gun, fetched, files }| {
+            let captured = Captured::proven(files, CapturedAt::frozen(file, fetched, until));
+            (terms(gun), fetched, captured)
+        });
+        let captures: Vec<_> = captures.collect();
+        let expiries = expiries(&captures).map_err(Unusable::File)?;
+        for ((Terms { gun, .. }, _, captured), expires) in captures.into_iter().zip(expiries) {
+            match expires {
+                Ok(ends) => {
                     if until > ends {
                         return Err(Unusable::Until(format!(
                             "it is later than {ends:#}, when the trust data of {gun} expires; the latest day is {}",
@@ -125,8 +126,8 @@ impl FrozenArchive {
                     }
                     guns.insert(gun, captured);
                 }
-                Err(error) => {
-                    unusable.insert(gun, why(&error));
+                Err(why) => {
+                    unusable.insert(gun, why);
                 }
             }
         }
@@ -185,23 +186,27 @@ pub fn day_before(at: Timestamp) -> String {
     Timestamp::from_unix(at.unix().saturating_sub(86_400)).day()
 }
 
-fn why(error: &NotUpdated) -> String {
-    match error {
-        NotUpdated::Refused(refusal) => format!("{} ({})", refusal.because, refusal.reason),
-        NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => why.clone(),
-        NotUpdated::Busy => "the gate is busy".to_owned(),
-    }
-}
-
-/// Runs `future` to its end, on a thread of its own: a runtime cannot wait for another one on its own thread.
-fn finished<T: Send>(
-    future: impl Future<Output = Result<T, NotUpdated>> + Send,
-) -> Result<T, NotUpdated> {
+/// Verifies each capture with its terms, at the time when it was fetched: when it expires, or why it does not verify. Runs on
+/// a thread of its own, because a runtime cannot wait for another one on its own thread.
+fn expiries(
+    captures: &[(Terms, Timestamp, Captured)],
+) -> Result<Vec<Result<Timestamp, String>>, String> {
+    let verify_all = async {
+        let mut expiries = Vec::new();
+        for (terms, fetched, captured) in captures {
+            let expires = match update_captured(captured, terms, None, *fetched).await {
+                Ok(updated) => Ok(updated.repository.expires()),
+                Err(NotUpdated::Refused(refusal)) => Err(format!("{refusal} ({})", refusal.reason)),
+                Err(error) => Err(error.to_string()),
+            };
+            expiries.push(expires);
+        }
+        expiries
+    };
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.map_err(|error| NotUpdated::Unreachable(error.to_string()))?;
-        runtime.block_on(future)
+        Ok(runtime.map_err(|error| error.to_string())?.block_on(verify_all))
     };
     let joined = std::thread::scope(|scope| scope.spawn(run).join());
-    joined.unwrap_or_else(|_| Err(NotUpdated::Unreachable("the verification panicked".to_owned())))
+    joined.unwrap_or_else(|_| Err("the verification panicked".to_owned()))
 }

@@ -19,8 +19,18 @@ pub struct Memory {
     pub(super) roles: BTreeMap<Role, RoleRecord>,
     /// The delegations that a snapshot listed while `targets` delegated to them.
     pub(super) listed: BTreeSet<Delegated>,
-    /// When the Notary server last confirmed all this, as far as is proven. `None` if a later answer was refused.
-    pub(super) answered: Option<Timestamp>,
+    pub(super) confirmed: Confirmed,
+}
+
+/// What is known about the server's confirmation of a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirmed {
+    /// Nothing proves one: the memory is from an archive without a proof of when its files were fetched.
+    Never,
+    /// The server last confirmed all this then, to this gate or to an exporter.
+    At(Timestamp),
+    /// The server's last answer was refused. Only another answer of the server changes this.
+    Refused,
 }
 
 /// The last verified state of one role.
@@ -34,9 +44,13 @@ pub(super) struct RoleRecord {
 }
 
 impl Memory {
-    /// The memory after `chain` was verified, which the server confirmed at `answered`. The record of a delegation that was not needed this time is kept while the
+    /// The memory after `chain` was verified. The record of a delegation that was not needed this time is kept while the
     /// delegation is listed.
-    pub(super) fn after(chain: &VerifiedChain, before: Option<&Self>, answered: Timestamp) -> Self {
+    pub(super) fn after(
+        chain: &VerifiedChain,
+        before: Option<&Self>,
+        confirmed: Confirmed,
+    ) -> Self {
         let mut roles = chain.roles.clone();
         for (role, record) in before.into_iter().flat_map(|before| &before.roles) {
             let Role::Delegation(name) = role else { continue };
@@ -45,7 +59,7 @@ impl Memory {
             }
         }
         let root = chain.root.bytes().to_vec();
-        Self { root, roles, listed: chain.listed.clone(), answered: Some(answered) }
+        Self { root, roles, listed: chain.listed.clone(), confirmed }
     }
 
     /// The memory that still applies under a root that the remembered root did not sign. If the targets keys changed, the
@@ -60,15 +74,44 @@ impl Memory {
         memory
     }
 
-    /// Whether a role below the root would go back from `before`. The root decides about its own successor.
-    pub(super) fn goes_back(&self, before: &Self) -> bool {
+    /// Whether this memory must not replace `other`, which was remembered after this update began: `other` records newer
+    /// versions, or that the server's answer was refused.
+    pub(super) fn is_older_than(&self, other: &Self) -> bool {
+        let version = |memory: &Self| memory.roles.get(&Role::Root).map(|root| root.version);
         let mut roles = self.roles.iter().filter(|(role, _)| **role != Role::Root);
-        roles.any(|(role, record)| record.follows(role, before.roles.get(role)).is_err())
+        (other.is_refused() && !self.is_refused())
+            || version(self) < version(other)
+            || roles.any(|(role, record)| record.follows(role, other.roles.get(role)).is_err())
     }
 
-    /// When the Notary server last confirmed all this. `None` if a later answer was refused.
+    /// When the Notary server last confirmed all this, as far as is proven. `None` if a later answer was refused.
     pub fn answered(&self) -> Option<Timestamp> {
-        self.answered
+        match self.confirmed {
+            Confirmed::At(at) => Some(at),
+            Confirmed::Never | Confirmed::Refused => None,
+        }
+    }
+
+    /// Whether nothing proves that the server ever confirmed this: it is from an archive.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.confirmed == Confirmed::Never
+    }
+
+    /// Whether the server's last answer was refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.confirmed == Confirmed::Refused
+    }
+}
+
+impl Confirmed {
+    /// What is known after files from an archive were verified, which the server confirmed at `proven` if that is known.
+    pub(super) fn by_archive(before: Option<&Memory>, proven: Option<Timestamp>) -> Self {
+        match (before.map_or(Self::Never, |before| before.confirmed), proven) {
+            (Self::Refused, _) => Self::Refused,
+            (before, None) => before,
+            (Self::Never, Some(at)) => Self::At(at),
+            (Self::At(before), Some(at)) => Self::At(before.max(at)),
+        }
     }
 }
 

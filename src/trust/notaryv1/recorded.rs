@@ -7,6 +7,7 @@ use crate::trust::refusal::{Reason, Refusal};
 use super::anchor::Anchor;
 use super::cache::TrustCache;
 use super::gun::Gun;
+use super::state::Remembered;
 use super::update::{NotUpdated, Updated};
 
 impl TrustCache {
@@ -17,14 +18,16 @@ impl TrustCache {
         }
     }
 
-    /// Writes the trust memory to disk. Without the write, the update does not count.
+    /// Writes the trust memory to disk. Without the write, the update does not count. `before` is the memory that it was
+    /// judged with.
     pub(super) async fn record(
         &self,
         anchor: &Anchor,
         gun: &Gun,
         updated: Updated,
+        before: Option<&Arc<Remembered>>,
     ) -> Result<Updated, NotUpdated> {
-        anchor.state.record(gun, updated).await.map_err(|error| {
+        anchor.state.record(gun, updated, before.cloned()).await.map_err(|error| {
             tracing::error!(anchor = &**anchor.name(), %error, "the trust memory cannot be written");
             NotUpdated::NotRemembered(format!("the trust memory cannot be written: {error}"))
         })

@@ -10,7 +10,8 @@ use crate::store::atomic;
 
 use super::anchor::Anchor;
 use super::gun::Gun;
-use super::state::{MAX_MEMORY, MEMORY, State, StateError};
+use super::state::{State, StateError};
+use super::stored::{MAX_MEMORY, MEMORY};
 
 /// The most trust memories that are listed.
 pub const MAX_LISTED: usize = 10_000;
@@ -48,7 +49,7 @@ impl State {
     /// The folders of at most one memory more than [`MAX_LISTED`], sorted. Has a deadline.
     async fn list(&self) -> Result<Vec<PathBuf>, StateError> {
         let folder = self.folder().to_owned();
-        let listed = self.disk.reads().run(move || folders(&folder)).await?;
+        let listed = self.disk.reads().run(move || folders(&folder, MAX_LISTED + 1)).await?;
         listed.map_err(|error| StateError::Io { path: self.folder().to_owned(), error })
     }
 
@@ -58,7 +59,7 @@ impl State {
         self.disk.reads().run(move || state.gun_in(&folder)).await?
     }
 
-    fn gun_in(&self, folder: &Path) -> Result<Option<Gun>, StateError> {
+    pub(super) fn gun_in(&self, folder: &Path) -> Result<Option<Gun>, StateError> {
         let path = folder.join(MEMORY);
         let text = match atomic::read(&path, MAX_MEMORY) {
             Ok(Some(text)) => text,
@@ -83,7 +84,8 @@ struct Named {
     gun: String,
 }
 
-fn folders(within: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
+/// The folders of at most `most` memories, sorted.
+pub(super) fn folders(within: &Path, most: usize) -> Result<Vec<PathBuf>, std::io::Error> {
     let entries = match fs::read_dir(within) {
         Ok(entries) => entries,
         // The gate has not verified any trust data yet.
@@ -91,7 +93,7 @@ fn folders(within: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
         Err(error) => return Err(error),
     };
     let mut folders = Vec::new();
-    for entry in entries.take(MAX_LISTED + 1) {
+    for entry in entries.take(most) {
         folders.push(entry?.path());
     }
     folders.sort();

@@ -1,35 +1,27 @@
 //! Stores the trust memory of each GUN and its metadata files on disk. A memory is replaced atomically, after the files
 //! that it names are written. A memory that cannot be read is an error, never a fresh start.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use crate::clock::Timestamp;
 use crate::store::{InPlace, MemoryHealth, Undone, atomic};
 
 use super::archive::{Capture, Evidence, TrustFiles};
-use super::disk::Disk;
+use super::disk::{Disk, writing};
 use super::gun::Gun;
-use super::memory::{Memory, RoleRecord};
-use super::role::{Delegated, File, Role};
-use super::tuf_key::KeyId;
+use super::memory::Memory;
+use super::role::{File, Role};
+use super::stored::{MAX_MEMORY, MEMORY, Stored, StoredEvidence, content_name, hash};
 use super::update::Updated;
 
-pub(super) const MEMORY: &str = "memory.json";
-/// The largest memory in bytes: a root of 1 MiB in base64, and the roles.
-pub(super) const MAX_MEMORY: u64 = 4 << 20;
 /// The largest part of an exporter's statement, in bytes.
 const MAX_EVIDENCE: u64 = 4 << 20;
-const FORMAT: u32 = 1;
 
 /// Why a trust memory cannot be read or written.
 #[derive(Debug, Error)]
@@ -44,7 +36,7 @@ pub enum StateError {
     /// Nothing is known about the memory.
     #[error(transparent)]
     Disk(#[from] Undone),
-    /// An update that ran at the same time remembered newer versions, from another source.
+    /// Another update ran at the same time. It remembered newer versions, or that the server's answer was refused.
     #[error("newer trust data was remembered meanwhile; retry")]
     Superseded,
 }
@@ -68,39 +60,6 @@ pub struct Remembered {
     files: BTreeMap<String, String>,
     evidence: Option<StoredEvidence>,
     pub(super) disk: Disk,
-}
-
-/// The hashes of an exporter's statement about the files, which name its parts on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredEvidence {
-    artifact: String,
-    signatures: Vec<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    format: u32,
-    gun: String,
-    answered: Option<i64>,
-    root: String,
-    roles: BTreeMap<String, StoredRole>,
-    listed: BTreeSet<String>,
-    /// For each file except the root: its name on the server, and the hash that names it on disk.
-    files: BTreeMap<String, String>,
-    /// Written only for trust data from a bundle.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    evidence: Option<StoredEvidence>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredRole {
-    version: u64,
-    sha256: String,
-    keys: BTreeSet<String>,
-    threshold: u64,
 }
 
 impl State {
@@ -149,11 +108,9 @@ impl State {
     /// The memory of `gun`. `None` if there is none.
     pub fn read(&self, gun: &Gun) -> Result<Option<Remembered>, StateError> {
         let folder = self.folder_of(gun);
-        let Some(stored) = Stored::read(&folder.join(MEMORY), gun)? else { return Ok(None) };
-        let memory = stored.memory().ok_or_else(|| StateError::Corrupt {
-            path: folder.join(MEMORY),
-            why: "it contains an invalid value".to_owned(),
-        })?;
+        let Some((stored, memory)) = Stored::read_all(&folder.join(MEMORY), gun)? else {
+            return Ok(None);
+        };
         let (files, evidence, disk) = (stored.files, stored.evidence, self.disk.clone());
         Ok(Some(Remembered { memory, folder, files, evidence, disk }))
     }
@@ -163,8 +120,7 @@ impl State {
         let folders = fs::read_dir(&self.folder).into_iter().flatten().flatten().take(most);
         folders.filter_map(|folder| {
             let text = atomic::read(&folder.path().join(MEMORY), MAX_MEMORY).ok().flatten()?;
-            let stored: Stored = serde_json::from_slice(&text).ok()?;
-            STANDARD.decode(&stored.root).ok().filter(|_| stored.format == FORMAT)
+            Stored::root_in(&text)
         })
     }
 
@@ -178,15 +134,13 @@ impl State {
     }
 
     fn forget_answer(&self, place: &InPlace, gun: &Gun) -> Result<(), StateError> {
-        let _writing = self.disk.writing(gun);
+        let folder = self.folder_of(gun);
+        let _writing = writing(&folder);
         self.check(place)?;
-        let path = self.folder_of(gun).join(MEMORY);
+        let path = folder.join(MEMORY);
         match Stored::read(&path, gun)? {
-            Some(mut stored) if stored.answered.is_some() => {
-                stored.answered = None;
-                stored.publish(&path)
-            }
-            Some(_) | None => Ok(()),
+            Some(stored) => stored.refused().publish(&path),
+            None => Ok(()),
         }
     }
 
@@ -195,10 +149,15 @@ impl State {
         place.check().map_err(|error| StateError::Io { path: self.folder.clone(), error })
     }
 
-    /// Replaces the memory of `gun`.
-    pub fn write(&self, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
+    /// Replaces the memory of `gun`. `before` is the memory that the update was judged with.
+    pub fn write(
+        &self,
+        gun: &Gun,
+        updated: &Updated,
+        before: Option<&Memory>,
+    ) -> Result<(), StateError> {
         let Some(place) = &self.place else { return Ok(()) };
-        let written = self.replace(place, gun, updated);
+        let written = self.replace(place, gun, updated, before);
         // Not a failure of the disk.
         if !matches!(written, Err(StateError::Superseded)) {
             self.report(&written);
@@ -206,18 +165,27 @@ impl State {
         written
     }
 
-    fn replace(&self, place: &InPlace, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
-        let _writing = self.disk.writing(gun);
-        self.check(place)?;
+    fn replace(
+        &self,
+        place: &InPlace,
+        gun: &Gun,
+        updated: &Updated,
+        before: Option<&Memory>,
+    ) -> Result<(), StateError> {
         let folder = self.folder_of(gun);
+        let _writing = writing(&folder);
+        self.check(place)?;
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error| StateError::Io { path, error }
         };
         atomic::make_folder(&folder).map_err(failed(&folder))?;
-        let before = Stored::read(&folder.join(MEMORY), gun)?.and_then(|stored| stored.memory());
-        if before.is_some_and(|before| updated.memory.goes_back(&before)) {
-            return Err(StateError::Superseded);
+        // The update was judged with `before`. A memory that was written since then was not judged.
+        match Stored::read_all(&folder.join(MEMORY), gun)? {
+            Some((_, now)) if before != Some(&now) && updated.memory.is_older_than(&now) => {
+                return Err(StateError::Superseded);
+            }
+            Some(_) | None => {}
         }
         let keep = |content: &Bytes| {
             let hash = hash(content);
@@ -240,20 +208,13 @@ impl State {
             }),
             None => None,
         };
-        let stored = Stored { evidence, ..Stored::new(gun, &updated.memory, files) };
+        let stored = Stored::new(gun, &updated.memory, files, evidence);
         stored.publish(&folder.join(MEMORY))?;
         // The memory is written. Leftover files are harmless.
         if let Err(error) = stored.sweep(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "unneeded trust files cannot be removed");
         }
         Ok(())
-    }
-}
-
-impl StoredEvidence {
-    fn of(evidence: &Evidence) -> Self {
-        let signatures = evidence.signatures.iter().map(|content| hash(content)).collect();
-        Self { artifact: hash(&evidence.artifact), signatures }
     }
 }
 
@@ -306,88 +267,4 @@ impl Remembered {
             }
         }
     }
-}
-
-impl Stored {
-    fn new(gun: &Gun, memory: &Memory, files: BTreeMap<String, String>) -> Self {
-        let role = |(role, record): (&Role, &RoleRecord)| {
-            let stored = StoredRole {
-                version: record.version,
-                sha256: hex::encode(record.sha256),
-                keys: record.keys.iter().map(ToString::to_string).collect(),
-                threshold: record.threshold,
-            };
-            (role.to_string(), stored)
-        };
-        Self {
-            format: FORMAT,
-            gun: gun.to_string(),
-            answered: memory.answered.map(Timestamp::unix),
-            root: STANDARD.encode(&memory.root),
-            roles: memory.roles.iter().map(role).collect(),
-            listed: memory.listed.iter().map(|name| name.as_str().to_owned()).collect(),
-            files,
-            evidence: None,
-        }
-    }
-
-    fn read(path: &Path, gun: &Gun) -> Result<Option<Self>, StateError> {
-        let text = atomic::read(path, MAX_MEMORY)
-            .map_err(|error| StateError::Io { path: path.to_owned(), error })?;
-        let Some(text) = text else { return Ok(None) };
-        let corrupt = |why: String| StateError::Corrupt { path: path.to_owned(), why };
-        let stored: Self = serde_json::from_slice(&text).map_err(|e| corrupt(e.to_string()))?;
-        if stored.format != FORMAT || stored.gun != gun.as_str() {
-            return Err(corrupt(format!("it is for {} in format {}", stored.gun, stored.format)));
-        }
-        Ok(Some(stored))
-    }
-
-    fn publish(&self, path: &Path) -> Result<(), StateError> {
-        let failed = |error| StateError::Io { path: path.to_owned(), error };
-        let text = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
-        atomic::publish(path, &text).map_err(failed)
-    }
-
-    fn memory(&self) -> Option<Memory> {
-        let mut roles = BTreeMap::new();
-        for (role, stored) in &self.roles {
-            let mut sha256 = [0; 32];
-            hex::decode_to_slice(&stored.sha256, &mut sha256).ok()?;
-            let keys = stored.keys.iter().map(|id| KeyId::parse(id)).collect::<Option<_>>()?;
-            let record =
-                RoleRecord { version: stored.version, sha256, keys, threshold: stored.threshold };
-            roles.insert(Role::parse(role)?, record);
-        }
-        Some(Memory {
-            root: STANDARD.decode(&self.root).ok()?,
-            roles,
-            listed: self.listed.iter().map(|name| Delegated::parse(name)).collect::<Option<_>>()?,
-            answered: self.answered.map(Timestamp::from_unix),
-        })
-    }
-
-    /// Removes the files that the memory no longer names.
-    fn sweep(&self, folder: &Path) -> io::Result<()> {
-        let evidence = self.evidence.iter();
-        let evidence = evidence.flat_map(|it| it.signatures.iter().chain([&it.artifact]));
-        let named: BTreeSet<String> =
-            self.files.values().chain(evidence).map(|hash| content_name(hash)).collect();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name != MEMORY && !named.contains(&name) {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn hash(content: &[u8]) -> String {
-    hex::encode(Sha256::digest(content))
-}
-
-fn content_name(hash: &str) -> String {
-    format!("{hash}.json")
 }

@@ -2,25 +2,20 @@
 //! verified metadata.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Tag};
-use crate::trust::refusal::{Reason, Refusal};
+use crate::trust::refusal::Refusal;
 
 use super::anchor::Anchor;
+use super::delegations::{Examined, SignedTags};
 use super::gun::Gun;
-use super::memory::Memory;
-use super::role::{Delegated, File, Role};
+use super::role::{Delegated, Role};
 use super::root_of_trust::{SelfSigned, Terms};
-use super::schema::{Delegation, RoleKeys, Targets};
-use super::signed::Signed;
-use super::trust_source::TrustSource;
+use super::schema::{Delegation, RoleKeys};
 use super::tuf_key::KeyId;
-use super::update::{NotUpdated, Updated, update};
+use super::update::NotUpdated;
 
 /// The longest time for one survey.
 const MAX_SURVEY: Duration = Duration::from_secs(60);
@@ -55,23 +50,8 @@ impl Anchor {
     }
 
     async fn survey_all(&self, gun: &Gun, now: Timestamp) -> Result<Survey, NotUpdated> {
-        let remembered = self.state.recall(gun).await.map_err(|error| {
-            NotUpdated::Unreachable(format!("the trust memory cannot be read: {error}"))
-        })?;
-        let remembered = remembered.map(Arc::new);
-        let memory = remembered.as_ref().map(|kept| &kept.memory);
-        let mut terms = Terms { signers: Vec::new(), ..self.terms(gun.clone()) };
-        let updated = match &self.source {
-            TrustSource::Server(notary) | TrustSource::ServerOrArchive(notary, _) => {
-                let fetch = |file: File| async move { notary.fetch(gun, &file).await };
-                update(fetch, &terms, memory, now).await
-            }
-            TrustSource::Archive(archive) => {
-                let known = (memory, remembered.as_ref());
-                self.update_from(archive, &terms, known, now).await
-            }
-        };
-        let base = match updated {
+        let terms = Terms { signers: Vec::new(), ..self.terms(gun.clone()) };
+        let current = match self.current(&terms, now).await {
             Err(NotUpdated::Refused(refusal)) => {
                 return Err(self.recognize_root(refusal).await.into());
             }
@@ -80,91 +60,35 @@ impl Anchor {
                 NotUpdated::Unreachable(_) | NotUpdated::Busy | NotUpdated::NotRemembered(_),
             )) => outcome?,
         };
-
-        let root = SelfSigned::parse(&base.memory.root, &terms)?;
+        let (targets, examined) = self.examine(&terms, &current, usize::MAX, now).await?;
+        let root = SelfSigned::parse(&current.updated.memory.root, &terms)?;
         let root = root.metadata();
-        let targets = signed(&base, &Role::Targets, &root.targets)?;
+        let digests = targets.metadata.tags.into_iter().map(|(tag, entry)| (tag, entry.digest));
         let mut survey = Survey {
             root: root.root.keys.iter().map(|(id, _)| *id).collect(),
             root_canonical: canonical(root.root.clone()),
             repository: root.targets.keys.iter().map(|(id, _)| *id).collect(),
             delegations: Vec::new(),
-            signed: Vec::new(),
+            signed: vec![(Role::Targets, digests.collect())],
             left_out: Vec::new(),
         };
-        let Some(Targets { tags, delegations, .. }) = targets else {
-            return Err(Refusal::new(Reason::MixAndMatch, "there is no targets.json").into());
-        };
-        let digests = tags.into_iter().map(|(tag, entry)| (tag, entry.digest)).collect();
-        survey.signed.push((Role::Targets, digests));
-        for delegation in delegations {
-            let role = Role::Delegation(delegation.name.clone());
-            terms.signers = vec![delegation.name.clone()];
-            match self.delegation(gun, &terms, &base, now).await {
-                Ok(updated) => {
-                    let Targets { tags, .. } = match signed(&updated, &role, &delegation.keys)? {
-                        Some(targets) => targets,
-                        // The delegation has signed nothing yet.
-                        None => {
-                            survey.delegations.push(listed(delegation));
-                            continue;
-                        }
-                    };
-                    let covered = tags.into_iter().filter(|(tag, _)| delegation.covers(tag));
+        for Examined { delegation, signed } in examined {
+            match signed {
+                Ok(Some(SignedTags { metadata, .. })) => {
+                    let role = Role::Delegation(delegation.name.clone());
+                    let covered = metadata.tags.into_iter();
+                    let covered = covered.filter(|(tag, _)| delegation.covers(tag));
                     let digests = covered.map(|(tag, entry)| (tag, entry.digest)).collect();
                     survey.signed.push((role, digests));
                 }
-                Err(NotUpdated::Refused(refusal))
-                    if matches!(refusal.reason, Reason::Expired | Reason::SignatureInvalid) =>
-                {
-                    survey.left_out.push((delegation.name.clone(), refusal));
-                }
-                Err(error) => return Err(error),
+                // It has signed nothing yet.
+                Ok(None) => {}
+                Err(refusal) => survey.left_out.push((delegation.name.clone(), refusal)),
             }
             survey.delegations.push(listed(delegation));
         }
         Ok(survey)
     }
-
-    /// The trust data of `base`, with the one delegation that `terms` names.
-    async fn delegation(
-        &self,
-        gun: &Gun,
-        terms: &Terms,
-        base: &Updated,
-        now: Timestamp,
-    ) -> Result<Updated, NotUpdated> {
-        if let TrustSource::Archive(archive) = &self.source {
-            return self.update_from(archive, terms, (Some(&base.memory), None), now).await;
-        }
-        let known = |file: &File| {
-            let found = base.files.iter().find(|(known, _)| known == file);
-            found.map(|(_, content)| content.clone())
-        };
-        let fetch = |file: File| {
-            let known = known(&file);
-            async move {
-                match (known, &file) {
-                    (Some(content), _) => Ok::<Option<Bytes>, NotUpdated>(Some(content)),
-                    // The first update found that the root is the newest.
-                    (None, File::Root(_)) => Ok(None),
-                    (None, _) => self.file(gun, &file).await,
-                }
-            }
-        };
-        let memory: &Memory = &base.memory;
-        update(fetch, terms, Some(memory), now).await
-    }
-}
-
-/// The metadata of `role`, verified with `keys`. `None` if the update does not contain it.
-fn signed(updated: &Updated, role: &Role, keys: &RoleKeys) -> Result<Option<Targets>, Refusal> {
-    let is_of = |file: &File| matches!(file, File::Content { role: of, .. } if of == role);
-    let Some((_, content)) = updated.files.iter().find(|(file, _)| is_of(file)) else {
-        return Ok(None);
-    };
-    let verified = Signed::parse(role.clone(), content)?.verify::<Targets>(keys)?;
-    Ok(Some(verified.into_metadata()))
 }
 
 fn listed(delegation: Delegation) -> (Delegated, Vec<KeyId>) {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 use crate::clock::Timestamp;
 use crate::parsing;
@@ -13,7 +14,7 @@ use crate::trust::refusal::{Reason, Refusal};
 use super::archive::{Captured, Evidence};
 use super::captured_at::{CapturedAt, NotProven};
 use super::chain::{Chain, WantsDelegations, WantsTimestamp};
-use super::memory::Memory;
+use super::memory::{Confirmed, Memory};
 use super::repository::SignedRepository;
 use super::role::{File, Role};
 use super::root_of_trust::{Pins, SelfSigned, Terms, TrustedRoot};
@@ -35,22 +36,20 @@ pub struct Updated {
 }
 
 /// Why an update failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NotUpdated {
     /// The trust data is invalid, or there is none.
-    Refused(Refusal),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The server did not answer. Nothing is known about the trust data.
+    #[error("{0}")]
     Unreachable(String),
     /// The gate is busy and did not query the server. Nothing is known about the server either.
+    #[error("too many queries of trust data are in progress; retry")]
     Busy,
     /// The server answered, but the trust memory cannot be written. An update that is not remembered does not count.
+    #[error("{0}")]
     NotRemembered(String),
-}
-
-impl From<Refusal> for NotUpdated {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
 }
 
 /// Updates the trust data of `terms.gun` in the order of TUF 5.3 to 5.6 and Notary 0.7. `fetch` returns `Ok(None)` if the
@@ -326,8 +325,14 @@ where
         }
 
         let chain = links.finish();
-        let answered = chain.captured.as_ref().map_or(now, |captured| captured.at().min(now));
-        let memory = Memory::after(&chain, memory, answered);
+        let confirmed = match &self.origin {
+            Origin::Server => Confirmed::At(now),
+            Origin::Archive(proof) => {
+                let proven = proof.as_ref().ok().map(|proof| proof.at().min(now));
+                Confirmed::by_archive(memory, proven)
+            }
+        };
+        let memory = Memory::after(&chain, memory, confirmed);
         let repository = SignedRepository::new(chain, &terms.signers);
         Ok(Updated { repository, memory, files, evidence: None })
     }

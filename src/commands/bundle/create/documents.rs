@@ -19,11 +19,11 @@ use crate::signing::{
     BUNDLE_TYPE, ReferrerManifest, SigningKey, SigstoreBundle, Statement, StatementSubject,
     SubjectManifest,
 };
-use crate::trust::notaryv1::{BUNDLE_PREDICATE, CopiedTrust, document_folder};
+use crate::trust::notaryv1::{BUNDLE_PREDICATE, CopiedTrust};
 use crate::trust::notation::{KeptResponse, Method};
 use crate::trust::{Anchor, findings};
 
-use super::super::collect::{Collected, LeftOut, why_not_verified};
+use super::super::collect::{Collected, LeftOut};
 use super::super::proposals;
 use super::{CreateError, Created};
 
@@ -72,7 +72,7 @@ pub(super) async fn capture(
             if !known.contains_key(&key) {
                 let copied = gate.trust().copy(&name, repository, now).await;
                 let server = anchor.config().place();
-                let copied = copied.map_err(|error| why_not_verified(&error)).and_then(|trust| {
+                let copied = copied.map_err(|error| error.to_string()).and_then(|trust| {
                     let trust = trust.ok_or("the anchor does not sign names")?;
                     add(&mut captures, Capture { anchor: name.to_string(), server, trust })
                 });
@@ -124,16 +124,10 @@ fn changed(captures: &Captures, gun: &str, tag: Option<&Tag>, digest: &Digest) -
 impl Exported<'_> {
     /// The list of contents. `written` says which blobs the bundle contains.
     pub(super) fn contents(&self, written: impl Fn(&Digest) -> bool) -> Contents {
-        let notaryv1 = self.captures.iter().map(|(gun, capture)| {
-            let ends = capture.trust.ends.iter().map(|(role, end)| (role.clone(), end.unix()));
-            NotaryRepository {
-                gun: gun.clone(),
-                anchor: capture.anchor.clone(),
-                server: capture.server.clone(),
-                fetched: capture.trust.fetched.unix(),
-                ends: ends.collect(),
-            }
-        });
+        let notaryv1 = self
+            .captures
+            .values()
+            .map(|Capture { anchor, server, trust }| NotaryRepository::of(trust, anchor, server));
         let revocation = self.revocation.iter().map(|((url, title), response)| Revocation {
             document: title.clone(),
             url: url.clone(),
@@ -158,10 +152,7 @@ impl Exported<'_> {
         let mut documents = Documents::default();
         documents.add(CONTENTS, contents.to_json()?)?;
         for capture in self.captures.values() {
-            let folder = document_folder(&capture.trust.gun);
-            for (file, content) in &capture.trust.files {
-                documents.add(&format!("{folder}{file}"), content.clone())?;
-            }
+            documents.add_trust(&capture.trust)?;
         }
         for ((_, title), response) in self.revocation {
             documents.add(title, response.content.clone())?;

@@ -1,6 +1,11 @@
 //! Trust data from bundles in the trust cache: without a Notary server, and while a server does not answer. The archive is a
 //! list of captures in this process; `notaryv1_attacks/captured.rs` attacks the verification itself.
 
+mod memory;
+mod survey;
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,15 +27,32 @@ use crate::notary_repository::*;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Contains what the test puts there.
-#[derive(Debug, Default)]
-struct Shelf(Mutex<Vec<Capture>>, Mutex<bool>);
+#[derive(Default)]
+struct Shelf {
+    captures: Mutex<Vec<Capture>>,
+    is_broken: Mutex<bool>,
+    /// How often the archive was read.
+    reads: AtomicUsize,
+    /// Runs once, while the archive is read.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shelf")
+    }
+}
 
 impl Archive for Shelf {
     fn captures(&self, gun: &Gun, visit: &mut dyn FnMut(Capture)) -> Result<(), ArchiveError> {
-        if *self.1.lock().unwrap() {
+        if *self.is_broken.lock().unwrap() {
             return Err(ArchiveError("the disk does not answer".to_owned()));
         }
-        let captures = self.0.lock().unwrap().clone();
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
+            meanwhile();
+        }
+        let captures = self.captures.lock().unwrap().clone();
         if gun.as_str() == GUN {
             captures.into_iter().for_each(visit);
         }
@@ -80,7 +102,7 @@ impl Case {
     }
 
     fn put(&self, captures: &[&Capture]) {
-        *self.shelf.0.lock().unwrap() = captures.iter().copied().cloned().collect();
+        *self.shelf.captures.lock().unwrap() = captures.iter().copied().cloned().collect();
     }
 
     async fn digest(&self) -> Result<Digest, Unendorsed> {
@@ -276,9 +298,9 @@ async fn an_archive_that_cannot_be_read_is_undecided() {
     let mut case = Case::new(false).await;
     let bundle = case.captured();
     case.put(&[&bundle]);
-    *case.shelf.1.lock().unwrap() = true;
+    *case.shelf.is_broken.lock().unwrap() = true;
     assert!(Case::undecided(case.digest().await).contains("the disk does not answer"));
-    *case.shelf.1.lock().unwrap() = false;
+    *case.shelf.is_broken.lock().unwrap() = false;
     case.clock.advance(Duration::from_secs(10));
     assert_eq!(case.digest().await.unwrap(), Digest::of(V1));
 }
