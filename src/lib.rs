@@ -72,6 +72,7 @@
 //! - [`tasks`]: the long-lived tasks of the server; a task that ends is restarted, or ends the process.
 //! - [`json`]: strict JSON parsing.
 //! - [`glob`]: patterns with `*`.
+//! - [`file_state`]: whether a file changed, from its metadata.
 //! - [`queue_time`]: measures the wait for a server, without the time in Countersign's own queues.
 //! - [`parsing`]: parses large texts, few at a time, within one memory budget.
 //! - [`toml_reader`]: reads TOML key by key and reports every error.
@@ -136,6 +137,10 @@ mod json;
 pub mod glob;
 #[cfg(not(feature = "test-support"))]
 mod glob;
+#[cfg(feature = "test-support")]
+pub mod file_state;
+#[cfg(not(feature = "test-support"))]
+mod file_state;
 #[cfg(feature = "test-support")]
 pub mod queue_time;
 #[cfg(not(feature = "test-support"))]

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use crate::file_state::FileState;
 
 /// The most files of one folder that are checked.
 const MAX_FILES: usize = 1024;
@@ -14,21 +15,10 @@ const MAX_FILES: usize = 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchedFiles(BTreeSet<PathBuf>);
 
-/// The state of the files at one time. Equal stamps mean equal content.
+/// The state of the files at one time. Equal stamps mean equal content. A link counts as its target, so that a mounted
+/// folder whose link is replaced has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FileStamps(BTreeMap<PathBuf, Option<State>>);
-
-/// The state of one existing file. A link counts as its target, so that a mounted folder whose link is replaced has
-/// changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
-    device: u64,
-    inode: u64,
-    length: u64,
-    /// When the content changed, and when the content or metadata changed: seconds and nanoseconds.
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+pub struct FileStamps(BTreeMap<PathBuf, Option<FileState>>);
 
 impl WatchedFiles {
     pub(super) fn new(files: BTreeSet<PathBuf>) -> Self {
@@ -53,25 +43,13 @@ impl WatchedFiles {
             if found.as_ref().is_ok_and(Metadata::is_dir) {
                 // An error is reported where the folder is read; here the folder counts as changed.
                 for inside in listed(path).unwrap_or_default() {
-                    let state = fs::metadata(&inside).ok().as_ref().map(State::of);
+                    let state = fs::metadata(&inside).ok().as_ref().map(FileState::of);
                     states.insert(inside, state);
                 }
             }
-            states.insert(path.clone(), found.ok().as_ref().map(State::of));
+            states.insert(path.clone(), found.ok().as_ref().map(FileState::of));
         }
         FileStamps(states)
-    }
-}
-
-impl State {
-    fn of(found: &Metadata) -> Self {
-        Self {
-            device: found.dev(),
-            inode: found.ino(),
-            length: found.len(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        }
     }
 }
 
