@@ -75,7 +75,7 @@ impl Catalog {
     pub(super) fn order(&self) -> impl Ord + use<'_> {
         let contents = self.bundle.contents();
         let fetched = contents.notaryv1.iter().map(|repository| repository.fetched);
-        (fetched.chain(contents.created).max(), self.modified, self.bundle.path())
+        (fetched.max(), self.modified, self.bundle.path())
     }
 
     pub(super) fn bundle(&self) -> &Bundle {

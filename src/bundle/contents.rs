@@ -19,9 +19,6 @@ pub const MAX_CONTENTS: u64 = 16 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     pub format: u32,
-    /// When the exporter wrote it, in seconds since 1970, if it says so: equal input then gives other bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created: Option<i64>,
     /// Sorted by digest.
     #[serde(default)]
     pub images: Vec<Image>,
@@ -117,9 +114,6 @@ impl NotaryRepository {
 pub struct Revocation {
     pub url: String,
     pub document: String,
-    /// For OCSP: the SHA-256 of the request's body in hex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<String>,
     /// When the response expires (`nextUpdate`), in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<i64>,
@@ -128,9 +122,9 @@ pub struct Revocation {
 /// Why a text is not a `contents.json` that this program reads.
 #[derive(Debug, Error)]
 pub enum InvalidContents {
-    #[error(transparent)]
+    #[error("{}", super::shown(.0))]
     Json(#[from] InvalidJson),
-    #[error("{0}")]
+    #[error("{}", super::shown(.0))]
     Form(#[from] serde_json::Error),
     #[error("it has format {0}; this program reads format {FORMAT}. Use a newer countersign")]
     Format(u32),

@@ -30,8 +30,6 @@ pub struct Documents(BTreeMap<String, Bytes>);
 /// The bundle artifact of [`Documents`].
 #[derive(Clone, Debug)]
 pub struct Artifact {
-    #[cfg(feature = "test-support")]
-    pub manifest: Bytes,
     pub pointer: Pointer,
     /// The bytes of the manifest, of its config, and of all documents, by digest.
     pub blobs: BTreeMap<Digest, Bytes>,
@@ -45,7 +43,7 @@ pub struct InvalidTitle(String);
 /// Why the bundle artifact is invalid.
 #[derive(Debug, Error)]
 pub enum InvalidArtifact {
-    #[error(transparent)]
+    #[error("{}", super::shown(.0))]
     Json(#[from] InvalidJson),
     #[error("it is not an artifact of the type {ARTIFACT_TYPE}")]
     Type,
@@ -115,15 +113,10 @@ impl Documents {
         })?;
         let manifest = Bytes::from(manifest);
         let digest = Digest::of(&manifest);
-        blobs.insert(digest, manifest.clone());
         let size = manifest.len() as u64;
+        blobs.insert(digest, manifest);
         let pointer = Pointer { digest, size, media_type: MediaType::OciImage };
-        Ok(Artifact {
-            #[cfg(feature = "test-support")]
-            manifest,
-            pointer,
-            blobs,
-        })
+        Ok(Artifact { pointer, blobs })
     }
 }
 

@@ -10,19 +10,24 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::blob::Blob;
 use super::contents::{Contents, InvalidContents, MAX_CONTENTS};
 use super::documents::{self, CONTENTS, InvalidArtifact, MAX_ARTIFACT};
 use super::layout::{Index, InvalidIndex, MAX_INDEX, OCI_LAYOUT};
 use super::source::{Source, SourceError};
-use super::tar::read::{Extent, Table, TarError};
+use super::tar::read::{ENTRY_SIZE, Extent, Table, TarError};
 use crate::oci::Digest;
 
 /// The longest document in bytes, except the list of contents.
 pub const MAX_DOCUMENT: u64 = 64 << 20;
 
+/// The most memory in bytes that one value in `index.json`, `contents.json` or the bundle artifact takes, without its
+/// text: a list of empty texts takes 48.
+const MEMORY_OF_VALUE: u64 = 64;
+
 /// Why a file is not a bundle.
 #[derive(Debug, Error)]
-#[error("{}: {problem}", .path.display())]
+#[error("{}: {problem}", super::shown_path(.path))]
 pub struct OpenError {
     pub path: PathBuf,
     pub problem: Problem,
@@ -71,10 +76,11 @@ pub enum ReadError {
 pub struct Bundle {
     path: PathBuf,
     source: Arc<Source>,
-    table: Table,
+    table: Arc<Table>,
     index: Index,
     documents: BTreeMap<String, (Digest, u64)>,
     contents: Contents,
+    memory: u64,
 }
 
 impl Bundle {
@@ -91,7 +97,9 @@ impl Bundle {
 
     fn read(path: &Path, source: Source) -> Result<Self, Problem> {
         let source = Arc::new(source);
-        let table = Table::read(&source)?;
+        let table = Arc::new(Table::read(&source)?);
+        let mut memory = ENTRY_SIZE.saturating_mul(table.len() as u64);
+        let mut parsed = |text: &Bytes| memory = memory.saturating_add(memory_of(text));
         let layout = table.oci_layout.ok_or(Problem::Missing("oci-layout"))?;
         let index = table.index.ok_or(Problem::Missing("index.json"))?;
         if layout.size != OCI_LAYOUT.len() as u64 {
@@ -100,7 +108,9 @@ impl Bundle {
         if whole(&source, layout, "oci-layout", layout.size)? != OCI_LAYOUT {
             return Err(Problem::Layout);
         }
-        let index = Index::parse(&whole(&source, index, "index.json", MAX_INDEX)?)?;
+        let index = whole(&source, index, "index.json", MAX_INDEX)?;
+        parsed(&index);
+        let index = Index::parse(&index)?;
         let listed = [index.artifact].into_iter();
         let listed = listed.chain(index.images.iter().map(|image| image.manifest));
         let mut listed = listed.chain(index.attached.iter().map(|attached| attached.manifest));
@@ -110,15 +120,19 @@ impl Bundle {
         }
         let artifact = index.artifact.digest;
         let manifest = checked(&source, &table, &artifact, "the bundle artifact", MAX_ARTIFACT)?;
-        let documents = documents::parse(&manifest.ok_or(Problem::Unlisted(artifact))?)?;
+        let manifest = manifest.ok_or(Problem::Unlisted(artifact))?;
+        parsed(&manifest);
+        let documents = documents::parse(&manifest)?;
         if let Some((title, _)) = documents.iter().find(|(_, (at, size))| !is_there(at, *size)) {
             return Err(ReadError::NoDocument(title.clone()).into());
         }
         let (contents, _) = documents.get(CONTENTS).ok_or(Problem::Missing(CONTENTS))?;
         let contents = checked(&source, &table, contents, CONTENTS, MAX_CONTENTS)?;
-        let contents = Contents::parse(&contents.ok_or(Problem::Missing(CONTENTS))?)?;
+        let contents = contents.ok_or(Problem::Missing(CONTENTS))?;
+        parsed(&contents);
+        let contents = Contents::parse(&contents)?;
         agree(&contents, &index, &table)?;
-        Ok(Self { path: path.to_owned(), source, table, index, documents, contents })
+        Ok(Self { path: path.to_owned(), source, table, index, documents, contents, memory })
     }
 
     /// The path with which it was opened.
@@ -126,10 +140,9 @@ impl Bundle {
         &self.path
     }
 
-    /// The files: one, or all volumes in order.
-    #[cfg(feature = "test-support")]
-    pub fn files(&self) -> &[PathBuf] {
-        self.source.paths()
+    /// The most memory in bytes that the bundle and its catalog take while it is open.
+    pub(super) fn memory(&self) -> u64 {
+        self.memory
     }
 
     /// The length of the tar in bytes.
@@ -178,8 +191,7 @@ impl Bundle {
 
     /// The blob `digest`, in pieces and unchecked; `None` if the bundle does not contain it.
     pub fn blob(&self, digest: &Digest) -> Option<Blob> {
-        let extent = self.table.blob(digest)?;
-        Some(Blob { source: self.source.clone(), extent })
+        Blob::find(&self.source, &self.table, digest)
     }
 
     /// The whole blob `digest`, which may have at most `most` bytes and whose digest was checked. Blocks.
@@ -197,31 +209,6 @@ impl Bundle {
         let failed =
             |error: SourceError| OpenError { path: self.path.clone(), problem: error.into() };
         self.source.check_volumes().map_err(failed)
-    }
-}
-
-/// A blob in a bundle. Its bytes are not checked.
-#[derive(Clone, Debug)]
-pub struct Blob {
-    source: Arc<Source>,
-    extent: Extent,
-}
-
-impl Blob {
-    /// In bytes.
-    pub fn size(&self) -> u64 {
-        self.extent.size
-    }
-
-    /// Up to `most` bytes from `offset` on: fewer at the end of the blob, none beyond it. Blocks.
-    pub fn read(&self, offset: u64, most: usize) -> io::Result<Bytes> {
-        let left = self.extent.size.saturating_sub(offset);
-        let length = usize::try_from(left).unwrap_or(usize::MAX).min(most);
-        let mut piece = vec![0; length];
-        if length > 0 {
-            self.source.read_exact_at(&mut piece, self.extent.offset + offset)?;
-        }
-        Ok(piece.into())
     }
 }
 
@@ -249,10 +236,16 @@ fn checked(
     }
 }
 
+/// The most memory that the values of a JSON text take. Each has a separator before it.
+fn memory_of(text: &[u8]) -> u64 {
+    let values = text.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+    (values as u64).saturating_mul(MEMORY_OF_VALUE).saturating_add(text.len() as u64)
+}
+
 /// Whether the list of contents agrees with the files: it lists each image, and each blob is there in its size or
 /// assumed, never both.
 fn agree(contents: &Contents, index: &Index, table: &Table) -> Result<(), Problem> {
-    let disagree = |what: &str| Problem::Disagree(crate::text::shown(what, 300));
+    let disagree = |what: &str| Problem::Disagree(super::shown(what));
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for image in &contents.images {
         let assumed: std::collections::BTreeSet<&str> =

@@ -70,7 +70,7 @@ pub struct Attached {
 /// Why a text is not the `index.json` of a bundle.
 #[derive(Debug, Error)]
 pub enum InvalidIndex {
-    #[error(transparent)]
+    #[error("{}", super::shown(.0))]
     Json(#[from] InvalidJson),
     #[error("it is not an OCI image index (schemaVersion 2)")]
     NotAnIndex,
@@ -82,7 +82,7 @@ pub enum InvalidIndex {
     ImageAndAttached { at: usize },
     #[error("manifests[{at}]: the name and `{REPOSITORY}` or the digest disagree")]
     NamesDisagree { at: usize },
-    #[error("two images have the name {0}")]
+    #[error("two images have the name {}", super::shown(.0))]
     DuplicateName(ImageRef),
 }
 

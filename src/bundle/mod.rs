@@ -11,9 +11,11 @@
 //! - [`contents`]: the document that lists everything.
 
 mod archive;
+mod blob;
 mod bundles;
 mod catalog;
 pub mod contents;
+mod copies;
 pub mod documents;
 mod file;
 pub mod layout;
@@ -27,10 +29,11 @@ mod trust_data;
 mod writer;
 
 pub use archive::BundleArchive;
+pub use blob::Blob;
 pub use bundles::Bundles;
 pub use contents::Contents;
 pub use documents::{Artifact, Documents};
-pub use file::{Blob, Bundle, MAX_DOCUMENT, OpenError, Problem, ReadError};
+pub use file::{Bundle, MAX_DOCUMENT, OpenError, Problem, ReadError};
 pub use layout::Index;
 pub use output::MIN_VOLUME;
 pub use registry::BundleRegistry;
@@ -40,6 +43,23 @@ pub use tar::MAX_ENTRIES;
 pub use tar::read::TarError;
 pub use trust_data::trust_data;
 pub use writer::{Plan, Published, WriteError, Writer};
+
+use std::path::Path;
+
+/// The longest text of a bundle that a message shows, in characters.
+const MAX_SHOWN: usize = 300;
+/// The longest path that a message shows, in characters: the limit of the system.
+const MAX_PATH: usize = 4096;
+
+/// A text that may come from a bundle, for a message.
+fn shown(text: &(impl ToString + ?Sized)) -> String {
+    crate::text::shown(&text.to_string(), MAX_SHOWN)
+}
+
+/// A path for a message. The files of a folder of bundles may have any names.
+fn shown_path(path: &Path) -> String {
+    crate::text::shown(&path.to_string_lossy(), MAX_PATH)
+}
 
 #[cfg(test)]
 mod tests;

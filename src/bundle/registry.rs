@@ -1,7 +1,8 @@
 //! Answers a registry client from bundles (distribution-spec): manifests, blobs with ranges, tags, referrers. It sends
 //! bytes as they are. Its caller compares their digests, as with any registry.
 //!
-//! Of several bundles with the same tag the newest wins; older ones stay for content.
+//! Of several bundles with the same tag the newest wins; older ones stay for content. Of several copies of the same content,
+//! one with the right digest wins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,11 +14,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Value as Json, json};
 use url::{Url, form_urlencoded};
 
-use super::catalog::{Catalog, Held};
-use super::file::Blob;
+use super::copies::{Whole, best, holders, whole};
 use super::layout::Attached;
 use super::set::{BundleSet, Current};
-use crate::http_client::{LocalBody, LocalServer, Method, Pieces};
+use crate::http_client::{LocalBody, LocalServer, Method, WrongContent};
 use crate::json::{Document, Value};
 use crate::oci::headers::{
     API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED, of_manifest,
@@ -29,8 +29,6 @@ use crate::oci::{
 };
 use crate::registry_client::ByteRange;
 
-/// The bytes of a blob that are read at once.
-const PIECE: usize = 256 << 10;
 /// The most referrers in one page.
 const MAX_REFERRERS: usize = 100;
 /// The most bytes of the referrers in one page: of their manifests, which contain their annotations.
@@ -87,26 +85,22 @@ impl BundleRegistry {
     fn manifest(&self, method: Method, repository: Repository, reference: &Reference) -> Answer {
         let place = self.place(repository);
         let current = self.bundles.current();
-        let found = holders(&current, &place).find_map(|(catalog, held)| {
-            let digest = match reference {
-                Reference::Digest(digest) => *digest,
-                Reference::Tag(tag) => held.tags.get(tag)?.digest,
-            };
-            let blob = catalog.bundle().blob(&digest).filter(|_| held.has(&digest))?;
-            (blob.size() <= MAX_MANIFEST as u64).then_some((catalog, digest, blob))
-        });
-        let Some((catalog, digest, blob)) = found else {
+        let digest = match reference {
+            Reference::Digest(digest) => Some(*digest),
+            Reference::Tag(tag) => holders(&current, &place)
+                .find_map(|(_, held)| held.tags.get(tag))
+                .map(|pointer| pointer.digest),
+        };
+        let Some(digest) = digest else { return absent(&current, ErrorCode::ManifestUnknown) };
+        let Some(found) = whole(&current, &place, &digest, MAX_MANIFEST)? else {
             return absent(&current, ErrorCode::ManifestUnknown);
         };
-        let bytes = blob.read(0, MAX_MANIFEST)?;
-        let listed = catalog.media_type(&digest);
-        // A platform's manifest is listed only in its index, not in `index.json`.
-        let media_type = listed.or_else(|| Some(Manifest::parse(&bytes, None).ok()?.media_type()));
-        let Some(media_type) = media_type else {
+        let Some(media_type) = media_type(&found, &digest) else {
             return absent(&current, ErrorCode::ManifestUnknown);
         };
-        let headers = of_manifest(&ContentName::of(&digest), media_type, bytes.len());
-        Ok(response(StatusCode::OK, headers, body_for(method, bytes)))
+        let headers = of_manifest(&ContentName::of(&digest), media_type, found.bytes.len());
+        let answer = response(StatusCode::OK, headers, body_for(method, found.bytes));
+        Ok(if found.is_right { answer } else { wrong(answer) })
     }
 
     fn blob(
@@ -118,11 +112,10 @@ impl BundleRegistry {
     ) -> Answer {
         let place = self.place(repository);
         let current = self.bundles.current();
-        let found = holders(&current, &place)
-            .filter(|(_, held)| held.has(digest))
-            .find_map(|(catalog, _)| catalog.bundle().blob(digest));
-        let Some(blob) = found else { return absent(&current, ErrorCode::BlobUnknown) };
-        let size = blob.size();
+        let Some(blob) = best(&current, &place, digest)? else {
+            return absent(&current, ErrorCode::BlobUnknown);
+        };
+        let (size, is_wrong) = (blob.size(), blob.is_wrong());
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -142,10 +135,11 @@ impl BundleRegistry {
         };
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         let body = match method {
-            Method::Get => LocalBody::pieces(length, BlobPieces { blob, at, end: at + length }),
+            Method::Get => blob.body(at, at + length),
             Method::Head => LocalBody::whole(Bytes::new()),
         };
-        Ok(response(status, headers, body))
+        let answer = response(status, headers, body);
+        Ok(if is_wrong { wrong(answer) } else { answer })
     }
 
     fn tags(&self, method: Method, repository: Repository, url: &Url) -> Answer {
@@ -187,12 +181,12 @@ impl BundleRegistry {
     ) -> Answer {
         let place = self.place(repository);
         let current = self.bundles.current();
-        let mut found: BTreeMap<Digest, (&Catalog, &Attached)> = BTreeMap::new();
+        let mut found: BTreeMap<Digest, &Attached> = BTreeMap::new();
         let mut is_known = false;
         for (catalog, held) in holders(&current, &place) {
             is_known = true;
             for attached in catalog.referrers(held, subject) {
-                found.entry(attached.manifest.digest).or_insert((catalog, attached));
+                found.entry(attached.manifest.digest).or_insert(attached);
             }
         }
         if !is_known || current.unreadable.is_some() {
@@ -205,13 +199,14 @@ impl BundleRegistry {
         let mut next = None;
         let rest = found.into_iter().filter(|(digest, _)| last.is_none_or(|last| *digest > last));
         let mut before = None;
-        for (digest, (catalog, attached)) in rest {
+        for (digest, attached) in rest {
             if page.len() == MAX_REFERRERS || size > MAX_PAGE {
                 next = before;
                 break;
             }
             before = Some(digest);
-            let (descriptor, length) = descriptor(catalog, attached)?;
+            let manifest = whole(&current, &place, &digest, MAX_MANIFEST)?;
+            let (descriptor, length) = descriptor(attached, manifest);
             size += length;
             let artifact_type = descriptor.get("artifactType").and_then(Json::as_str);
             if wanted.as_deref().is_none_or(|wanted| artifact_type == Some(wanted)) {
@@ -261,51 +256,32 @@ impl LocalServer for BundleRegistry {
     }
 }
 
-/// A blob, piece by piece.
-#[derive(Debug)]
-struct BlobPieces {
-    blob: Blob,
-    at: u64,
-    end: u64,
-}
-
-impl Pieces for BlobPieces {
-    fn next(&mut self) -> io::Result<Bytes> {
-        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-        let piece = self.blob.read(self.at, left.min(PIECE))?;
-        self.at += piece.len() as u64;
-        Ok(piece)
-    }
-}
-
-/// The bundles with content of a repository, the newest first.
-fn holders<'a>(
-    current: &'a Current,
-    place: &'a RepositoryRef,
-) -> impl Iterator<Item = (&'a Catalog, &'a Held)> {
-    let bundles = current.bundles.iter();
-    bundles.filter_map(|catalog| Some((&**catalog, catalog.repository(place)?)))
+/// The media type of a manifest: as `index.json` lists it, if the manifest agrees; otherwise its own. A platform's manifest
+/// is listed only in its index.
+fn media_type(found: &Whole<'_>, digest: &Digest) -> Option<MediaType> {
+    let listed = found.catalog.media_type(digest);
+    let parsed = |listed| Some(Manifest::parse(&found.bytes, listed).ok()?.media_type());
+    let agreed = listed.and_then(|listed| parsed(Some(listed.as_str())));
+    agreed.or_else(|| parsed(None)).or(listed)
 }
 
 /// The descriptor of a referrer in a list, and the length of its manifest. Takes type and annotations from the manifest,
 /// as a registry does; if it is not valid, the descriptor has neither, and its reader finds out why.
-fn descriptor(catalog: &Catalog, attached: &Attached) -> io::Result<(Json, usize)> {
-    let manifest = attached.manifest;
+fn descriptor(attached: &Attached, manifest: Option<Whole<'_>>) -> (Json, usize) {
+    let Attached { manifest: pointer, artifact_type, .. } = attached;
     let mut descriptor = json!({
-        "mediaType": manifest.media_type.as_str(),
-        "digest": manifest.digest.to_string(),
-        "size": manifest.size,
+        "mediaType": pointer.media_type.as_str(),
+        "digest": pointer.digest.to_string(),
+        "size": pointer.size,
     });
-    let blob = catalog.bundle().blob(&manifest.digest);
-    let Some(blob) = blob.filter(|blob| blob.size() <= MAX_MANIFEST as u64) else {
-        return Ok((descriptor, 0));
+    let Some(Whole { bytes, .. }) = manifest.filter(|manifest| manifest.is_right) else {
+        return (descriptor, 0);
     };
-    let bytes = blob.read(0, MAX_MANIFEST)?;
     let document = Document::parse(&bytes).ok();
     let root = document.as_ref().map_or(Value::Null, Document::root);
     let config = root.member("config").and_then(|config| config.member("mediaType"));
-    let artifact_type = root.present("artifactType").or(config).and_then(Value::as_str);
-    let artifact_type = artifact_type.or(attached.artifact_type.as_deref());
+    let own_type = root.present("artifactType").or(config).and_then(Value::as_str);
+    let artifact_type = own_type.or(artifact_type.as_deref());
     let annotations = root.member("annotations").and_then(Value::as_object);
     let annotations: serde_json::Map<String, Json> = annotations
         .into_iter()
@@ -318,7 +294,13 @@ fn descriptor(catalog: &Catalog, attached: &Attached) -> io::Result<(Json, usize
             members.insert("annotations".to_owned(), annotations.into());
         }
     }
-    Ok((descriptor, bytes.len()))
+    (descriptor, bytes.len())
+}
+
+/// Marks an answer whose bytes do not have the digest in its URL.
+fn wrong(mut answer: Response<LocalBody>) -> Response<LocalBody> {
+    answer.extensions_mut().insert(WrongContent);
+    answer
 }
 
 /// Status 404; an error if something that cannot be read may contain the content.

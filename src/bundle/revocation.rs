@@ -1,6 +1,7 @@
 //! Answers requests for CRLs and OCSP responses from bundles, by their URL. Verifies nothing: the
 //! caller checks the signatures and the dates.
 
+use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 
@@ -24,23 +25,36 @@ impl BundleRevocation {
 }
 
 impl LocalServer for BundleRevocation {
-    /// The response for `url` that is valid for the longest time according to the exporters.
+    /// The response for `url` that is valid for the longest time according to the exporters, of those whose digests are
+    /// right.
     fn answer(&self, _: Method, url: &Url, _: &HeaderMap) -> io::Result<Response<LocalBody>> {
         let current = self.bundles.current();
-        let mut newest: Option<(Option<i64>, &Bundle, &str)> = None;
+        let mut found: Vec<(Option<i64>, &Bundle, &str)> = Vec::new();
         for catalog in &current.bundles {
             let bundle = catalog.bundle();
             for response in &bundle.contents().revocation {
-                let is_same = Url::parse(&response.url).is_ok_and(|known| known == *url);
-                if is_same && newest.as_ref().is_none_or(|(ends, ..)| response.ends > *ends) {
-                    newest = Some((response.ends, bundle, response.document.as_str()));
+                if Url::parse(&response.url).is_ok_and(|known| known == *url) {
+                    found.push((response.ends, bundle, response.document.as_str()));
                 }
             }
         }
-        let content = match newest {
-            Some((_, bundle, title)) => bundle.document(title).map_err(io::Error::other)?,
-            None => None,
-        };
+        // Stable: of equal ones, that of the newest bundle stays first.
+        found.sort_by_key(|(ends, ..)| Reverse(*ends));
+        let mut content = None;
+        let mut failed = current.unreadable.clone().map(io::Error::other);
+        for (_, bundle, title) in found {
+            match bundle.document(title) {
+                Ok(None) => {}
+                Ok(right) => {
+                    content = right;
+                    break;
+                }
+                Err(error) => failed = Some(io::Error::other(error)),
+            }
+        }
+        if let (None, Some(error)) = (&content, failed) {
+            return Err(error);
+        }
         let (status, body) = match content {
             Some(content) => (StatusCode::OK, LocalBody::whole(content)),
             None => (StatusCode::NOT_FOUND, LocalBody::whole("")),

@@ -18,25 +18,31 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 use thiserror::Error;
 
+use super::shown_path;
+
 /// The most volumes of one bundle: their numbers have three digits.
 pub const MAX_VOLUMES: usize = 999;
 /// The longest list of checksums of volumes, in bytes.
 const MAX_CHECKSUMS: u64 = 1 << 20;
+/// The longest name of a volume in it, in bytes.
+const MAX_NAME: usize = 255;
+/// How many bytes of a volume are hashed at once.
+const HASHED: usize = 1 << 20;
 
 /// Why the files of a bundle cannot be opened.
 #[derive(Debug, Error)]
 pub enum SourceError {
-    #[error("cannot open {}: {error}", .path.display())]
+    #[error("cannot open {}: {error}", shown_path(.path))]
     Open { path: PathBuf, error: io::Error },
-    #[error("{} is not a regular file", .0.display())]
+    #[error("{} is not a regular file", shown_path(.0))]
     NotAFile(PathBuf),
-    #[error("the volume {} is missing", .0.display())]
+    #[error("the volume {} is missing", shown_path(.0))]
     MissingVolume(PathBuf),
-    #[error("{} does not list exactly the volumes of this bundle", .0.display())]
+    #[error("{} does not list exactly the volumes of this bundle", shown_path(.0))]
     Checksums(PathBuf),
-    #[error("the volume {} has the wrong checksum: it is damaged or belongs to another bundle", .0.display())]
+    #[error("the volume {} has the wrong checksum: it is damaged or belongs to another bundle", shown_path(.0))]
     WrongVolume(PathBuf),
-    #[error("{} exists beside volumes of the same name; remove one of them", .0.display())]
+    #[error("{} exists beside volumes of the same name; remove one of them", shown_path(.0))]
     Both(PathBuf),
 }
 
@@ -47,8 +53,8 @@ pub(in crate::bundle) struct Source {
     parts: Vec<(u64, Part)>,
     paths: Vec<PathBuf>,
     len: u64,
-    /// The list of checksums of the volumes, if there is one.
-    checksums: Option<PathBuf>,
+    /// The expected SHA-256 of each volume in hex, if there is a list of checksums.
+    expected: Option<Vec<String>>,
 }
 
 /// One file of a bundle.
@@ -77,7 +83,7 @@ impl Source {
     /// The bytes themselves.
     pub(in crate::bundle) fn memory(content: Bytes) -> Self {
         let len = content.len() as u64;
-        Self { parts: vec![(0, Part::Memory(content))], paths: Vec::new(), len, checksums: None }
+        Self { parts: vec![(0, Part::Memory(content))], paths: Vec::new(), len, expected: None }
     }
 
     /// Opens the file at `path`, or, if it does not exist, its volumes `path.001`, `path.002`, …
@@ -109,21 +115,16 @@ impl Source {
             len = len.checked_add(size).ok_or_else(too_long)?;
         }
         let list = checksums(path);
-        let checksums = (paths.first() == Some(&first) && is_there(&list)?).then_some(list);
-        let source = Self { parts, paths, len, checksums };
-        source.check_list()?;
-        Ok(source)
+        let expected = match paths.first() == Some(&first) && is_there(&list)? {
+            true => Some(expected(&list, &paths)?),
+            false => None,
+        };
+        Ok(Self { parts, paths, len, expected })
     }
 
     /// The length of the bundle in bytes: of all volumes together.
     pub(in crate::bundle) fn len(&self) -> u64 {
         self.len
-    }
-
-    /// The files: one, or all volumes in order.
-    #[cfg(feature = "test-support")]
-    pub(in crate::bundle) fn paths(&self) -> &[PathBuf] {
-        &self.paths
     }
 
     /// Reads exactly `buffer.len()` bytes at `offset`. Blocks.
@@ -157,49 +158,52 @@ impl Source {
     /// Hashes all volumes, and compares them with the list of checksums. Does nothing for a single file and for volumes
     /// without a list. Reads everything: slow.
     pub(in crate::bundle) fn check_volumes(&self) -> Result<(), SourceError> {
-        let Some(list) = &self.checksums else { return Ok(()) };
-        for ((expected, _), path) in self.listed(list)?.iter().zip(&self.paths) {
+        let ends = self.parts.iter().skip(1).map(|(start, _)| *start).chain([self.len]);
+        let volumes = self.parts.iter().zip(ends).zip(&self.paths);
+        for (((part, end), path), expected) in volumes.zip(self.expected.iter().flatten()) {
+            let (start, part) = part;
             let failed = |error| SourceError::Open { path: path.clone(), error };
-            let found = hash(&open(path)?).map_err(failed)?;
-            if found != *expected {
+            if hash(part, end - start).map_err(failed)? != *expected {
                 return Err(SourceError::WrongVolume(path.clone()));
             }
         }
         Ok(())
     }
+}
 
-    /// Checks that the list of checksums, if there is one, names exactly the volumes.
-    fn check_list(&self) -> Result<(), SourceError> {
-        let Some(list) = &self.checksums else { return Ok(()) };
-        let listed = self.listed(list)?;
-        if let Some((_, missing)) = listed.get(self.paths.len()) {
-            return Err(SourceError::MissingVolume(list.with_file_name(missing)));
-        }
-        let same = listed.len() == self.paths.len()
-            && listed.iter().zip(&self.paths).all(|((_, name), path)| {
-                path.file_name().is_some_and(|found| found.as_bytes() == name.as_bytes())
-            });
-        if same { Ok(()) } else { Err(SourceError::Checksums(list.clone())) }
+/// The expected hash of each volume according to the list of checksums, which must name exactly the volumes `paths`.
+fn expected(list: &Path, paths: &[PathBuf]) -> Result<Vec<String>, SourceError> {
+    let listed = listed(list)?;
+    if let Some((_, missing)) = listed.get(paths.len()) {
+        return Err(SourceError::MissingVolume(list.with_file_name(missing)));
     }
+    let same = listed.len() == paths.len()
+        && listed.iter().zip(paths).all(|((_, name), path)| {
+            path.file_name().is_some_and(|found| found.as_bytes() == name.as_bytes())
+        });
+    match same {
+        true => Ok(listed.into_iter().map(|(hash, _)| hash).collect()),
+        false => Err(SourceError::Checksums(list.to_owned())),
+    }
+}
 
-    /// The hash and the name in each line of the list: the form of `sha256sum`.
-    fn listed(&self, list: &Path) -> Result<Vec<(String, String)>, SourceError> {
-        let failed = |error| SourceError::Open { path: list.to_owned(), error };
-        let invalid = || SourceError::Checksums(list.to_owned());
-        let mut text = String::new();
-        let read = open(list)?.take(MAX_CHECKSUMS + 1).read_to_string(&mut text);
-        read.map_err(failed)?;
-        if text.len() as u64 > MAX_CHECKSUMS {
-            return Err(invalid());
-        }
-        let line = |line: &str| {
-            let (hash, name) = line.split_once("  ")?;
-            let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let is_name = !name.is_empty() && !name.contains('/');
-            (is_hash && is_name).then(|| (hash.to_ascii_lowercase(), name.to_owned()))
-        };
-        text.lines().map(line).collect::<Option<Vec<_>>>().ok_or_else(invalid)
+/// The hash and the name in each line of the list: the form of `sha256sum`.
+fn listed(list: &Path) -> Result<Vec<(String, String)>, SourceError> {
+    let failed = |error| SourceError::Open { path: list.to_owned(), error };
+    let invalid = || SourceError::Checksums(list.to_owned());
+    let mut text = Vec::new();
+    open(list)?.take(MAX_CHECKSUMS + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_CHECKSUMS {
+        return Err(invalid());
     }
+    let text = String::from_utf8(text).map_err(|_| invalid())?;
+    let line = |line: &str| {
+        let (hash, name) = line.split_once("  ")?;
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_name = !name.is_empty() && !name.contains('/') && name.len() <= MAX_NAME;
+        (is_hash && is_name).then(|| (hash.to_ascii_lowercase(), name.to_owned()))
+    };
+    text.lines().map(line).collect::<Option<Vec<_>>>().ok_or_else(invalid)
 }
 
 /// The path of volume `number`, which starts at 1.
@@ -244,15 +248,16 @@ fn open(path: &Path) -> Result<File, SourceError> {
     }
 }
 
-/// The SHA-256 of a whole file in hex.
-fn hash(mut file: &File) -> io::Result<String> {
+/// The SHA-256 in hex of the first `len` bytes of an open file.
+fn hash(part: &Part, len: u64) -> io::Result<String> {
     let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha256);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(hasher.finish().hex());
-        }
-        hasher.update(&buffer[..read]);
+    let mut buffer = vec![0; HASHED];
+    let mut at = 0;
+    while at < len {
+        let left = usize::try_from(len - at).unwrap_or(usize::MAX).min(HASHED);
+        part.read_exact_at(&mut buffer[..left], at)?;
+        hasher.update(&buffer[..left]);
+        at += left as u64;
     }
+    Ok(hasher.finish().hex())
 }

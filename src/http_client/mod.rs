@@ -27,7 +27,7 @@ pub use client::{Client, Method};
 pub use credentials::{Credentials, InvalidCredentials};
 pub use error::{NetError, Stage};
 pub use limit::ReadError;
-pub use local::{LocalBody, LocalServer, Pieces};
+pub use local::{LocalBody, LocalServer, Pieces, WrongContent};
 pub use proxy::{InvalidProxy, InvalidVariable, Proxies, ProxyConfig, ProxyServer};
 pub use retry::{patiently, retry_after};
 pub use ssrf::ForbiddenTarget;

@@ -1,11 +1,13 @@
 //! Reads the headers of a bundle once into a table of offsets. Rejects everything that `write` does not produce.
 
 use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use thiserror::Error;
 
 use super::header::{self, Block, Header};
 use super::{BLOCK, MAX_ENTRIES, MAX_USTAR, Name, padding};
+use crate::bundle::blob::Checked;
 use crate::bundle::source::Source;
 use crate::oci::Digest;
 
@@ -54,14 +56,19 @@ pub(in crate::bundle) struct Extent {
     pub(in crate::bundle) size: u64,
 }
 
-/// The entries of a bundle. Takes 48 bytes for each blob.
+/// The entries of a bundle. Takes 49 bytes for each blob.
 #[derive(Debug)]
 pub(in crate::bundle) struct Table {
     pub(in crate::bundle) oci_layout: Option<Extent>,
     pub(in crate::bundle) index: Option<Extent>,
     /// Sorted by hash.
     blobs: Vec<([u8; 32], Extent)>,
+    /// What is known about each blob: a [`Checked`].
+    checked: Box<[AtomicU8]>,
 }
+
+/// The bytes in memory for each blob.
+pub(in crate::bundle) const ENTRY_SIZE: u64 = 49;
 
 impl Table {
     /// Reads all headers of `source`.
@@ -94,14 +101,53 @@ impl Table {
             return Err(TarError::Duplicate(Name::Blob(Digest::from_sha256(pair[0].0))));
         }
         let [oci_layout, index, _] = named;
-        Ok(Self { oci_layout, index, blobs })
+        blobs.shrink_to_fit();
+        let checked = blobs.iter().map(|_| AtomicU8::new(Checked::Unread as u8)).collect();
+        Ok(Self { oci_layout, index, blobs, checked })
     }
 
     /// Where the blob `digest` is; `None` if the bundle does not contain it.
     pub(in crate::bundle) fn blob(&self, digest: &Digest) -> Option<Extent> {
+        self.find(digest).map(|(_, extent)| extent)
+    }
+
+    /// The same with its position in this table.
+    pub(in crate::bundle) fn find(&self, digest: &Digest) -> Option<(usize, Extent)> {
         let hash = sha256(digest)?;
         let at = self.blobs.binary_search_by_key(&hash, |(hash, _)| *hash).ok()?;
-        self.blobs.get(at).map(|(_, extent)| *extent)
+        self.blobs.get(at).map(|(_, extent)| (at, *extent))
+    }
+
+    /// The digest in the name of the blob at position `at`.
+    pub(in crate::bundle) fn digest(&self, at: usize) -> Digest {
+        Digest::from_sha256(self.blobs[at].0)
+    }
+
+    /// What is known about the blob at position `at`.
+    pub(in crate::bundle) fn checked(&self, at: usize) -> Checked {
+        let known = self.checked[at].load(Ordering::Relaxed);
+        [Checked::Good, Checked::Unread, Checked::Interrupted]
+            .into_iter()
+            .find(|checked| *checked as u8 == known)
+            .unwrap_or(Checked::Wrong)
+    }
+
+    /// Records that all bytes of the blob at position `at` were compared with its digest.
+    pub(in crate::bundle) fn set_checked(&self, at: usize, checked: Checked) {
+        self.checked[at].store(checked as u8, Ordering::Relaxed);
+    }
+
+    /// Records that a reader of the blob at position `at` stopped early, unless more is known.
+    pub(in crate::bundle) fn set_interrupted(&self, at: usize) {
+        let (unread, interrupted) = (Checked::Unread as u8, Checked::Interrupted as u8);
+        let order = Ordering::Relaxed;
+        // Otherwise another reader knows more.
+        self.checked[at].compare_exchange(unread, interrupted, order, order).ok();
+    }
+
+    /// The number of blobs.
+    pub(in crate::bundle) fn len(&self) -> usize {
+        self.blobs.len()
     }
 
     /// All blobs and their sizes, sorted by digest.

@@ -17,8 +17,8 @@ fn volumes_are_read_without_joining_them() {
     let bundle = Bundle::open(&folder.path()).unwrap();
     check(&bundle);
     bundle.check_volumes().unwrap();
-    let joined: Vec<u8> =
-        bundle.files().iter().flat_map(|volume| fs::read(volume).unwrap()).collect();
+    let volumes = published.files.iter().filter(|file| file.extension().unwrap() != "sha256");
+    let joined: Vec<u8> = volumes.flat_map(|volume| fs::read(volume).unwrap()).collect();
     assert_eq!(joined, fs::read(folder.0.join("whole.tar")).unwrap());
     let list = fs::read_to_string(folder.0.join("a.tar.sha256")).unwrap();
     let first = Digest::of(&fs::read(folder.0.join("a.tar.001")).unwrap()).hex();
@@ -65,6 +65,29 @@ fn a_volume_of_another_bundle_is_rejected() {
     let layer = Digest::of(&parts().layers[0]);
     let read = bundle.whole_blob(&layer, 4 << 20);
     assert!(matches!(read, Err(ReadError::Mismatch { .. })));
+}
+
+#[test]
+fn volumes_are_checked_as_they_were_opened() {
+    let folder = Folder::new("opened");
+    parts().write(&folder.path(), Some(1 << 20));
+    let volume = folder.0.join("a.tar.002");
+    let good = fs::read(&volume).unwrap();
+    let replace = |content: &[u8]| {
+        fs::remove_file(&volume).unwrap();
+        File::create(&volume).unwrap().write_all(content).unwrap();
+    };
+    // The bundle reads the wrong volume; the right one appears for the check only.
+    replace(&vec![8; good.len()]);
+    let bundle = Bundle::open(&folder.path()).unwrap();
+    replace(&good);
+    let error = bundle.check_volumes().unwrap_err();
+    assert!(matches!(error.problem, Problem::Source(SourceError::WrongVolume(_))), "{error}");
+    // The bundle reads the right volumes, whatever replaces them and their list.
+    let bundle = Bundle::open(&folder.path()).unwrap();
+    replace(b"x");
+    File::create(folder.0.join("a.tar.sha256")).unwrap();
+    bundle.check_volumes().unwrap();
 }
 
 #[test]

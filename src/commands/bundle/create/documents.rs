@@ -131,13 +131,10 @@ impl Exported<'_> {
         let revocation = self.revocation.iter().map(|((url, title), response)| Revocation {
             document: title.clone(),
             url: url.clone(),
-            request: None,
             ends: response.ends.map(Timestamp::unix),
         });
         Contents {
             format: contents::FORMAT,
-            // Equal input gives equal bytes.
-            created: None,
             images: self.collected.iter().map(|image| image.entry(&written)).collect(),
             notaryv1: notaryv1.collect(),
             revocation: revocation.collect(),
