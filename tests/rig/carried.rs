@@ -10,15 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use countersign::bundle::Bundle;
 use countersign::demo::{Held, MemoryRegistry};
 use countersign::oci::{Digest, MediaType};
 use serde_json::{Value, json};
 
-use crate::fake_registry::REGISTRY;
+use crate::fake_registry::{CARRIED, REGISTRY};
 use crate::notary_repository::Files;
-
-/// Set in the environment of a test program whose gates have only bundles.
-pub const CARRIED: &str = "COUNTERSIGN_TEST_CARRIED";
 
 const TITLE: &str = "org.opencontainers.image.title";
 const ARTIFACT: &str = "application/vnd.countersign.bundle.v1+json";
@@ -37,6 +35,18 @@ pub fn pack(
     if is_carried() {
         Carried::of(registry, &published()).write(&incoming.join("carried.tar"));
     }
+}
+
+/// The content of a signature as a gate reads it from a bundle, if the gates of this program have only bundles.
+pub fn through(content: Vec<u8>) -> Vec<u8> {
+    if !is_carried() {
+        return content;
+    }
+    let mut carried = Carried::default();
+    let digest = Digest::of(&content);
+    carried.blobs.insert(digest, content);
+    let bundle = Bundle::in_memory(Path::new("carried.tar"), carried.tar().into()).unwrap();
+    bundle.whole_blob(&digest, u64::MAX).unwrap().unwrap().to_vec()
 }
 
 /// The lines about the source of an upstream, and the other tables: without the URL of the Notary server if the gate has
@@ -62,6 +72,7 @@ pub struct Carried {
     pub documents: BTreeMap<String, Vec<u8>>,
     pub contents: Vec<Value>,
     pub notaryv1: Vec<Value>,
+    pub revocation: Vec<Value>,
 }
 
 impl Carried {
@@ -117,7 +128,8 @@ impl Carried {
                 }
             }
             let parsed: Value = serde_json::from_slice(bytes).unwrap_or_default();
-            match parsed["subject"]["digest"].as_str() {
+            let subject = parsed["subject"]["digest"].as_str();
+            match subject.filter(|subject| subject.parse::<Digest>().is_ok()) {
                 Some(subject) => self.attach(&listed, &repository, subject, None),
                 None if tagged.contains(digest) => {}
                 None => self.name(&listed, &repository, &format!("{repository}@{digest}"), &all),
@@ -149,7 +161,8 @@ impl Carried {
 
     /// The names and bytes of the entries of the tar, in their order.
     pub fn entries(&self) -> Vec<(String, Vec<u8>)> {
-        let contents = json!({ "format": 1, "images": self.contents, "notaryv1": self.notaryv1 });
+        let contents = json!({ "format": 1, "images": self.contents, "notaryv1": self.notaryv1,
+            "revocation": self.revocation });
         let mut documents = self.documents.clone();
         documents.insert("contents.json".to_owned(), contents.to_string().into_bytes());
         let mut blobs = self.blobs.clone();

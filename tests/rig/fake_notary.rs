@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use crate::fake_registry::{Asked, FakeRegistry, Fault, respond, with};
+use crate::fake_registry::{Asked, FakeRegistry, Fault, about_a_server, respond, with};
 use crate::notary_repository::Files;
 
 type Published = Arc<RwLock<BTreeMap<String, Files>>>;
@@ -27,7 +27,7 @@ impl FakeNotary {
         let published = Published::default();
         let hook: Hook = Arc::new(RwLock::new(Box::new(|_| None)));
         let (files, faults) = (published.clone(), hook.clone());
-        server.hook(move |asked| {
+        server.answer_with(move |asked| {
             Some(faults.read().unwrap()(asked).unwrap_or_else(|| answer(&files, &asked.path)))
         });
         Self { server, published, hook }
@@ -54,6 +54,7 @@ impl FakeNotary {
 
     /// From now on, `hook` decides about each request. If it returns `None`, the response is good.
     pub fn hook(&self, hook: impl Fn(&Asked) -> Option<Fault> + Send + Sync + 'static) {
+        about_a_server();
         *self.hook.write().unwrap() = Box::new(hook);
     }
 

@@ -37,6 +37,11 @@ pub fn hosted(name: Repository) -> RepositoryRef {
     RepositoryRef { registry: REGISTRY.parse().unwrap(), name }
 }
 
+/// Set in the environment of a test program whose gates have only bundles: see `carried.rs`.
+pub const CARRIED: &str = "COUNTERSIGN_TEST_CARRIED";
+/// The panic of a test that is about a server and not about its content, in such a program.
+pub const ABOUT_A_SERVER: &str = "this test is about a server";
+
 /// A fault that replaces a good response.
 pub enum Fault {
     /// Sends this response instead.
@@ -155,11 +160,18 @@ impl FakeRegistry {
 
     /// From now on, `hook` decides about each request.
     pub fn hook(&self, hook: impl Fn(&Asked) -> Option<Fault> + Send + Sync + 'static) {
+        about_a_server();
+        self.answer_with(hook);
+    }
+
+    /// The same for a server that is made of this one.
+    pub fn answer_with(&self, hook: impl Fn(&Asked) -> Option<Fault> + Send + Sync + 'static) {
         *self.state.hook.write().unwrap() = Box::new(hook);
     }
 
     /// Every request so far.
     pub fn asked(&self) -> Vec<Asked> {
+        about_a_server();
         self.state.asked.lock().unwrap().clone()
     }
 
@@ -183,6 +195,11 @@ impl Drop for FakeRegistry {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Ends a test that is about the requests to a server, if there are none.
+pub fn about_a_server() {
+    assert!(std::env::var_os(CARRIED).is_none(), "{ABOUT_A_SERVER}");
 }
 
 async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, state: Arc<State>) {

@@ -173,6 +173,7 @@ impl World {
 
     /// The output of `countersign why` for an image of [`APP`], from a separate process.
     pub async fn why(&self, reference: impl std::fmt::Display) -> Explanation {
+        self.carry();
         let app = App::new(&self.config(), self.clock.clone(), Keeping::OnlyRead).unwrap();
         let reference = reference.to_string();
         let before = if reference.contains(':') { '@' } else { ':' };

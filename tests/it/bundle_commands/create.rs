@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Exporter, open};
 use crate::attached::{BUNDLE, MINE, OTHER, key_bundle, layer, put_referrer, put_sig, tag_of};
+use crate::carried::Carried;
 use crate::fake_registry::{Fault, REGISTRY};
 use crate::notary_repository::GUN;
 use crate::whole_gate::app;
@@ -224,7 +225,7 @@ async fn signatures_in_a_signature_repository_are_carried_with_their_place() {
 }
 
 #[tokio::test]
-async fn inspect_shows_signers_and_dates_and_no_control_characters() {
+async fn inspect_shows_signers_and_dates() {
     let mut exporter = Exporter::new().await;
     exporter.world.push_signed("v1", "one");
     let bundle = exporter.bundle("a.tar", &["v1"]).await;
@@ -237,5 +238,27 @@ async fn inspect_shows_signers_and_dates_and_no_control_characters() {
     }
     assert_eq!(json["images"][0]["signed_by"][0]["anchor"], "team", "{json:#}");
     assert_eq!(json["proposed"], json!(["rules.toml", "sigstore/ci/mine.pub"]));
-    assert!(text.chars().all(|c| c == '\n' || countersign::text::is_plain(c)));
+}
+
+#[tokio::test]
+async fn inspect_shows_no_control_characters() {
+    let exporter = Exporter::new().await;
+    exporter.world.push("v1", "one");
+    let evil = "\u{1b}[2J\u{9b}\u{202e}\nevil";
+    let mut carried = Carried::of(exporter.world.registry.registry(), &Default::default());
+    let image = &mut carried.contents[0];
+    image["platforms"] = json!([evil]);
+    image["assumed"] = json!([evil]);
+    image["decision"] = json!({ "rule": evil, "ends": 1, "anchors": [{ "name": evil,
+        "scheme": evil, "signers": [evil], "key_ids": [evil], "ends": 1 }] });
+    carried.notaryv1 = vec![json!({ "gun": evil, "anchor": evil, "server": evil, "fetched": 1,
+        "ends": { evil: 1 } })];
+    carried.revocation = vec![json!({ "url": evil, "document": evil, "ends": 1 })];
+    carried.write(&exporter.path("evil.tar"));
+    let inspected = Inspected::of(&open(&exporter.path("evil.tar")));
+    let (text, json) = (inspected.to_string(), serde_json::to_string(&inspected).unwrap());
+    assert!(text.matches("evil").count() >= 10 && json.matches("evil").count() >= 12, "{text}");
+    assert!(text.chars().all(|c| c == '\n' || countersign::text::is_plain(c)), "{text:?}");
+    assert!(json.chars().all(countersign::text::is_plain) && !json.contains("\\u"), "{json}");
+    assert!(!text.lines().any(|line| line.starts_with("evil")), "{text}");
 }

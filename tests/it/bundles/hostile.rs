@@ -1,6 +1,7 @@
 //! Hostile bundles: the gate treats them as it treats a hostile registry.
 
 use std::fs;
+use std::time::Duration;
 
 use countersign::oci::{Digest, MediaType};
 use http::StatusCode;
@@ -155,4 +156,39 @@ async fn a_list_of_referrers_in_pieces_is_read_to_its_end() {
         next = page.next_page();
     }
     assert_eq!(listed, 150);
+}
+
+#[tokio::test]
+async fn an_older_bundle_after_a_newer_one_brings_nothing_back() {
+    let mut site = Site::of_notary().await;
+    let first = site.world.push_signed("v1", "one");
+    site.carry("a.tar");
+    site.world.pull("v1").await.serves(&first);
+    let older = site.carried();
+    site.world.pass(Duration::from_secs(600));
+    let second = site.world.push_signed("v1", "two");
+    site.carry("a.tar");
+    site.world.pull("v1").await.serves(&second);
+    older.write(&site.path("a.tar"));
+    site.world.pass(Duration::from_secs(600));
+    // The trust memory has the newer data.
+    site.world.pull("v1").await.serves(&second);
+    site.world.restart().await;
+    site.world.pull("v1").await.serves(&second);
+    // The newer bundle is the answer again, whatever else is there.
+    site.carry("b.tar");
+    site.world.pass(Duration::from_secs(600));
+    site.world.pull("v1").await.serves(&second);
+}
+
+#[tokio::test]
+async fn trust_data_of_another_repository_does_not_count() {
+    let mut site = Site::of_notary().await;
+    let manifest = site.world.push("v1", "one");
+    site.world.signer.tag(crate::notary_repository::RELEASES, "v1", &manifest);
+    let files = site.world.signer.publish();
+    let mut carried = site.carried();
+    carried.add_gun("registry.example.com/library/other", &files);
+    carried.write(&site.path("a.tar"));
+    site.world.pull("v1").await.is_absent("no_trust_data");
 }

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "shared code is not in the body of a test")]
 
 mod again;
+mod attacks;
 mod hostile;
 mod served;
+mod wrong;
 
 use std::path::PathBuf;
 
@@ -35,6 +37,17 @@ impl Site {
         Self { world: World::of(setup).await }
     }
 
+    /// A gate whose images need a signed name, and that has only bundles.
+    async fn of_notary() -> Self {
+        let tables = format!(
+            "[[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nroot_keys = [\"PIN\"]\n\
+             refresh = \"5m\"\n\
+             [[rule]]\nimages = [\"{REGISTRY}/**\"]\nrequire = [\"team\"]\n"
+        );
+        let setup = Setup { bundles: Some(false), ..Setup::new(tables) };
+        Self { world: World::of(setup).await }
+    }
+
     /// Pushes an image to the registry that is not yet in a bundle.
     fn push_signed(&self, tag: &str, text: &str) -> Vec<u8> {
         let manifest = self.world.push(tag, text);
@@ -46,7 +59,7 @@ impl Site {
 
     /// What a bundle of the registry contains now.
     fn carried(&self) -> Carried {
-        Carried::of(self.world.registry.registry(), &Default::default())
+        Carried::of(self.world.registry.registry(), &self.world.notary.published())
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -11,6 +11,7 @@ use countersign::trust::{
     Candidate, Flaw, Rejection, SignatureContent, Subject, VerifiedSignature,
 };
 
+use crate::carried::through;
 use crate::folder::Folder;
 use crate::sigstore::{HOUR, Key, Layer, NOW, Sigstore};
 
@@ -114,7 +115,7 @@ impl From<&Layer> for Given {
     fn from(layer: &Layer) -> Self {
         Self(SignatureContent::Layer {
             media_type: layer.media_type.clone(),
-            payload: Bytes::from(layer.payload.clone()),
+            payload: Bytes::from(through(layer.payload.clone())),
             annotations: layer.annotations.clone(),
         })
     }
@@ -129,7 +130,7 @@ impl From<&Value> for Given {
 /// The text of a bundle.
 impl From<&str> for Given {
     fn from(bundle: &str) -> Self {
-        Self(SignatureContent::Bundle { json: Bytes::copy_from_slice(bundle.as_bytes()) })
+        Self(SignatureContent::Bundle { json: through(bundle.as_bytes().to_vec()).into() })
     }
 }
 

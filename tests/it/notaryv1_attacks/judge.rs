@@ -1,22 +1,44 @@
 //! Runs the verifier on files and checks its verdict.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use countersign::bundle::{BundleArchive, BundleSet};
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, Tag};
+use countersign::registry_client::BundleFiles;
 use countersign::trust::notaryv1::{
-    Delegated, Memory, NotUpdated, Pin, Pins, Terms, Updated, update,
+    Archive as _, Delegated, Gun, Memory, NotUpdated, Pin, Pins, Terms, Updated, update,
 };
 use countersign::trust::{Reason, Refusal};
 
 use countersign::trust::revoked::RevokedSet;
 
+use crate::carried::{Carried, is_carried};
+use crate::folder::Folder;
 use crate::notary_repository::{Files, NOW, NotaryRepository};
 
 /// The terms and the time with which files are verified.
 pub struct Judge {
     pub terms: Terms,
     pub now: Timestamp,
+}
+
+/// These files as an archive of bundles contains them.
+fn from_bundle(gun: &Gun, files: &Files) -> Files {
+    let folder = Folder::new("judge");
+    let path = folder.join("a.tar");
+    let mut carried = Carried::default();
+    carried.add_gun(gun.as_str(), files);
+    carried.write(&path);
+    let set = BundleSet::new(BundleFiles::new(&path).unwrap());
+    let archive = BundleArchive::new(vec![Arc::new(set)], "the bundle".to_owned());
+    let mut captures = Vec::new();
+    archive.captures(gun, &mut |capture| captures.push(capture)).unwrap();
+    // The archive offers no capture without a file that a server has.
+    let files = captures.iter().flat_map(|capture| capture.files.iter());
+    files.map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect()
 }
 
 /// A server's answer to a request.
@@ -82,6 +104,8 @@ impl Judge {
     }
 
     pub fn verdict(&self, memory: Option<&Memory>, files: &Files) -> Result<Updated, NotUpdated> {
+        let carried = is_carried().then(|| from_bundle(&self.terms.gun, files));
+        let files = carried.as_ref().unwrap_or(files);
         self.ask(memory, |name| files.get(name).cloned().map_or(Answer::Missing, Answer::Found))
     }
 

@@ -8,6 +8,7 @@ use countersign::trust::{
     Candidate, Flaw, Rejection, SignatureContent, Subject, VerifiedSignature,
 };
 
+use crate::carried::through;
 use crate::folder::Folder;
 use crate::notation_signer::{Certified, NOW};
 
@@ -48,8 +49,10 @@ pub(super) fn trusting(root: &Certified, lines: &str) -> Anchor {
 }
 
 pub(super) fn candidate(media_type: &str, bytes: Vec<u8>) -> Candidate {
-    let content =
-        SignatureContent::Envelope { media_type: media_type.to_owned(), bytes: bytes.into() };
+    let content = SignatureContent::Envelope {
+        media_type: media_type.to_owned(),
+        bytes: through(bytes).into(),
+    };
     Candidate { place: "referrer".to_owned(), source: Digest::of(b""), content }
 }
 
