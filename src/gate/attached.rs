@@ -114,9 +114,10 @@ impl Gate {
         let pull_through = &self.shared.pull_through;
         let whole = pull_through.whole_blob(repository, digest).await;
         whole.map_err(|error| deny::not_whole(&image, None, error))?;
-        // The last bytes arrive a moment before the store publishes the content.
+        // The last bytes arrive a moment before the store publishes the content. All of them matched the digest, so content
+        // that the store already had from another repository is this content.
         for _ in 0..MAX_CHECKS {
-            if pull_through.is_kept(repository, digest).await {
+            if pull_through.confirm_stored(repository, digest).await {
                 return Ok(());
             }
             tokio::time::sleep(CHECK).await;

@@ -46,6 +46,14 @@ impl Body {
         Self { content, host, idle, alarm: None, whole, _place: place }
     }
 
+    /// Whether the data comes from files of this process and not from a server.
+    pub fn is_local(&self) -> bool {
+        match &self.content {
+            Content::Network(_) => false,
+            Content::Local(_) => true,
+        }
+    }
+
     pub(super) fn timed_out(&self) -> NetError {
         NetError::TimedOut { host: self.host.to_string(), stage: Stage::Body }
     }

@@ -3,6 +3,7 @@
 //!
 //! Stored content is served for another repository only after its registry delivered these bytes before, and after it
 //! begins to deliver them for this repository. One registry's statement never opens content that another one delivered.
+//! A bundle confirms nothing: its carrier can name any digest. The client gets the bytes of the bundle, checked.
 //! Upstream gets the same request, a GET, whether or not the content is stored, so that neither its operator nor a
 //! client learns what others pulled.
 
@@ -77,6 +78,9 @@ impl PullThrough {
                     Some(unstored) => unstored,
                     None => self.sharing.open(request.clone(), range).await?,
                 };
+                if unstored.is_from_bundle() {
+                    return Ok(BlobStream::unstored(unstored));
+                }
                 self.confirmed(store, repository, digest).await;
                 return match store.look_up(repository, digest).await {
                     Some(content) => kept(content, asked(store, request.clone()), range),
@@ -112,7 +116,11 @@ impl PullThrough {
                     began(progress, true, asked(store, request.clone()), range).await?
                 }
                 Boarding::Unconfirmed => {
-                    confirmation = Some(self.sharing.open(request.clone(), range).await?);
+                    let unstored = self.sharing.open(request.clone(), range).await?;
+                    if unstored.is_from_bundle() {
+                        return Ok(BlobStream::unstored(unstored));
+                    }
+                    confirmation = Some(unstored);
                     self.in_flight.confirm(digest, repository);
                     Began::Over
                 }
@@ -148,8 +156,8 @@ impl PullThrough {
     }
 
     /// Records that `repository` holds the blob `digest` if the store has it from the same registry. Returns whether the
-    /// repository holds it. For an import: a manifest that the signers of the repository signed replaces the confirmation of
-    /// the registry.
+    /// repository holds it. For an import: the whole content from the bundle, or a manifest that the signers of the
+    /// repository signed, replaces the confirmation of the registry.
     pub async fn confirm_stored(&self, repository: &RepositoryRef, digest: &Digest) -> bool {
         let Some(store) = &self.store else { return false };
         self.confirmed(store, repository, digest).await;

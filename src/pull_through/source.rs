@@ -24,6 +24,7 @@ pub(super) struct Source {
     repository: Repository,
     digest: Digest,
     part: Part,
+    is_from_bundle: bool,
     state: State,
     /// The position in the blob of the next byte to arrive.
     position: u64,
@@ -48,7 +49,7 @@ impl Source {
         range: Option<ByteRange>,
     ) -> Result<Self, UpstreamError> {
         let blob = upstream.blob(repository, digest, range).await?;
-        let part = blob.part;
+        let Blob { part, is_from_bundle, .. } = blob;
         let (position, end) = bounds(part);
         // An empty body would look complete to a client, whatever follows.
         if total(part) == Some(0) && Hasher::new(digest.algorithm()).finish() != *digest {
@@ -59,6 +60,7 @@ impl Source {
             repository: repository.clone(),
             digest: *digest,
             part,
+            is_from_bundle,
             state: State::Open(blob),
             position,
             known: 0,
@@ -81,6 +83,7 @@ impl Source {
             repository: repository.clone(),
             digest: *digest,
             part,
+            is_from_bundle: false,
             state: State::Done,
             position,
             known: 0,
@@ -100,6 +103,11 @@ impl Source {
 
     pub(super) fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Whether it comes from a bundle and not from the registry.
+    pub(super) fn is_from_bundle(&self) -> bool {
+        self.is_from_bundle
     }
 
     /// The part of the blob that this is, from its first byte.

@@ -34,6 +34,8 @@ impl Request {
 pub(super) struct Unstored {
     request: Request,
     part: Part,
+    /// Whether it began in a bundle and not at the registry.
+    is_from_bundle: bool,
     /// The position in the blob of the next byte for this client.
     position: u64,
     /// The position in the blob where this ends, once it is known.
@@ -65,8 +67,9 @@ impl Unstored {
         let hasher = is_whole(part).then(|| Hasher::new(request.digest.algorithm()));
         let seat = window.join(position, hasher.is_some())?;
         let (way, failures) = (Way::Shared(seat, false), window.failures().clone());
+        let is_from_bundle = window.is_from_bundle();
         let _entry = Some(entry);
-        Some(Self { request, part, position, end, hasher, way, failures, _entry })
+        Some(Self { request, part, is_from_bundle, position, end, hasher, way, failures, _entry })
     }
 
     /// What is left of `part` at `position`, out of `window` if possible. `hasher` has hashed everything before
@@ -83,16 +86,22 @@ impl Unstored {
             Some(seat) => Way::Shared(seat, false),
             None => Way::Alone(Box::new(request.alone(part, position, hasher.clone()))),
         };
-        let failures = window.failures().clone();
-        Self { request, part, position, end, hasher, way, failures, _entry: None }
+        let (is_from_bundle, failures) = (window.is_from_bundle(), window.failures().clone());
+        Self { request, part, is_from_bundle, position, end, hasher, way, failures, _entry: None }
     }
 
     /// All of `source`, which is at its beginning, for this client only.
     pub(super) fn alone(source: Source, request: Request, failures: Failures) -> Self {
-        let part = source.part();
+        let (part, is_from_bundle) = (source.part(), source.is_from_bundle());
         let (position, end) = bounds(part);
         let way = Way::Alone(Box::new(Straight::new(source)));
-        Self { request, part, position, end, hasher: None, way, failures, _entry: None }
+        let (hasher, _entry) = (None, None);
+        Self { request, part, is_from_bundle, position, end, hasher, way, failures, _entry }
+    }
+
+    /// Whether it began in a bundle and not at the registry.
+    pub(super) fn is_from_bundle(&self) -> bool {
+        self.is_from_bundle
     }
 
     pub(super) fn digest(&self) -> &Digest {

@@ -62,6 +62,7 @@ impl Memory {
 /// The window of one download. Dropping it cancels the request to the upstream.
 pub(super) struct Window {
     part: Part,
+    is_from_bundle: bool,
     state: Mutex<State>,
     wakers: Arc<Wakers>,
     memory: Memory,
@@ -142,6 +143,7 @@ impl Window {
     ) -> Self {
         source.set_abandoned(false);
         let part = source.part();
+        let is_from_bundle = source.is_from_bundle();
         let mut state = State {
             source,
             pieces: VecDeque::new(),
@@ -160,11 +162,16 @@ impl Window {
             state.push(piece, &memory);
         }
         let (state, wakers) = (Mutex::new(state), Arc::default());
-        Self { part, state, wakers, memory, failures }
+        Self { part, is_from_bundle, state, wakers, memory, failures }
     }
 
     pub(super) fn part(&self) -> Part {
         self.part
+    }
+
+    /// Whether the source is a bundle and not the registry.
+    pub(super) fn is_from_bundle(&self) -> bool {
+        self.is_from_bundle
     }
 
     pub(super) fn failures(&self) -> &Failures {

@@ -16,6 +16,8 @@ use crate::http_client::{Body, NetError, Turn};
 #[derive(Debug)]
 pub struct Blob {
     pub part: Part,
+    /// Whether it comes from a bundle and not from the registry.
+    pub is_from_bundle: bool,
     slot: Arc<Slot>,
     turn: Turn,
 }
@@ -37,6 +39,7 @@ struct Slot {
 
 impl Blob {
     pub(super) fn new(part: Part, body: Body, mut turn: Turn) -> Self {
+        let is_from_bundle = body.is_local();
         let slot = Arc::new(Slot { body: Mutex::new(Some(body)), polling: AtomicWaker::new() });
         let revoked = slot.clone();
         turn.on_revoke(move || {
@@ -46,7 +49,7 @@ impl Blob {
         });
         // Starts the timer now: a client may never take the first piece.
         turn.gave(0);
-        Self { part, slot, turn }
+        Self { part, is_from_bundle, slot, turn }
     }
 
     /// The next frame. Between two calls the blob waits for the client; during a call it waits for upstream.

@@ -69,6 +69,30 @@ async fn content_of_one_repository_is_not_in_another() {
 }
 
 #[tokio::test]
+async fn wrong_bytes_open_no_stored_content_of_another_repository() {
+    let site = Site::new(false).await;
+    site.push_signed("v1", "one");
+    let other = "library/other".parse().unwrap();
+    site.world.registry.registry().put_image(&other, "other");
+    site.carry("a.tar");
+    let layer = Digest::of(b"other");
+    let stored = site.world.get(&format!("/v2/library/other/blobs/{layer}")).await;
+    assert_eq!(&*stored.body, b"other");
+    site.world.registry.registry().put_blob(&app(), b"other".to_vec());
+    let mut carried = site.carried();
+    carried.blobs.insert(layer, b"wrong".to_vec());
+    carried.write(&site.path("a.tar"));
+    for _ in 0..2 {
+        let got = site.world.try_mirror(&format!("/v2/{APP}/blobs/{layer}")).await;
+        assert!(!got.is_ok_and(|body| body == b"other"[..]));
+    }
+    // The right content opens it.
+    site.carry("a.tar");
+    let path = format!("/v2/{APP}/blobs/{layer}");
+    assert_eq!(&*site.world.get(&path).await.body, b"other");
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_bundle_changes_nothing() {
     let site = Site::new(false).await;
     let manifest = site.push_signed("v1", "one");
