@@ -1,16 +1,17 @@
 //! Answers requests for CRLs and OCSP responses from bundles, by their URL. Verifies nothing: the
 //! caller checks the signatures and the dates.
 
-use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use url::Url;
 
-use super::file::Bundle;
 use super::set::BundleSet;
+use crate::clock::Timestamp;
 use crate::http_client::{LocalBody, LocalServer, Method};
+use crate::trust::notation::made_at;
 
 /// The revocation data in a set of bundles.
 #[derive(Debug)]
@@ -25,33 +26,31 @@ impl BundleRevocation {
 }
 
 impl LocalServer for BundleRevocation {
-    /// The response for `url` that is valid for the longest time according to the exporters, of those whose digests are
-    /// right.
+    /// The response for `url` that was made last, of those whose digests are right. The exporter's statement about its
+    /// end does not count: an old response must not hide a newer one, which may revoke a certificate.
     fn answer(&self, _: Method, url: &Url, _: &HeaderMap) -> io::Result<Response<LocalBody>> {
         let current = self.bundles.current();
-        let mut found: Vec<(Option<i64>, &Bundle, &str)> = Vec::new();
+        let mut newest: Option<(Option<Timestamp>, Bytes)> = None;
+        let mut failed = current.unreadable.clone().map(io::Error::other);
         for catalog in &current.bundles {
             let bundle = catalog.bundle();
-            for response in &bundle.contents().revocation {
-                if Url::parse(&response.url).is_ok_and(|known| known == *url) {
-                    found.push((response.ends, bundle, response.document.as_str()));
+            let listed = bundle.contents().revocation.iter();
+            for response in listed.filter(|it| Url::parse(&it.url).is_ok_and(|known| known == *url))
+            {
+                match bundle.document(&response.document) {
+                    Ok(None) => {}
+                    Ok(Some(content)) => {
+                        let made = made_at(&content);
+                        // Of equal ones, that of the newest bundle stays: it is the first.
+                        if newest.as_ref().is_none_or(|(newest, _)| made > *newest) {
+                            newest = Some((made, content));
+                        }
+                    }
+                    Err(error) => failed = Some(io::Error::other(error)),
                 }
             }
         }
-        // Stable: of equal ones, that of the newest bundle stays first.
-        found.sort_by_key(|(ends, ..)| Reverse(*ends));
-        let mut content = None;
-        let mut failed = current.unreadable.clone().map(io::Error::other);
-        for (_, bundle, title) in found {
-            match bundle.document(title) {
-                Ok(None) => {}
-                Ok(right) => {
-                    content = right;
-                    break;
-                }
-                Err(error) => failed = Some(io::Error::other(error)),
-            }
-        }
+        let content = newest.map(|(_, content)| content);
         if let (None, Some(error)) = (&content, failed) {
             return Err(error);
         }

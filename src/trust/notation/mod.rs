@@ -35,7 +35,7 @@ pub use anchor::Anchor;
 pub use config::Config;
 pub use envelope::MAX_ENVELOPE;
 pub use judge::{Judged, Proven};
-pub use revocation::{Answer, Method, RevocationQuery, Revocations};
+pub use revocation::{Answer, Method, RevocationQuery, Revocations, made_at};
 pub use revocation_client::{KeptResponse, RevocationClient, RevocationUpstream};
 
 use super::signature::{Flaw, LIMIT};

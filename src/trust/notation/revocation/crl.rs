@@ -20,6 +20,12 @@ pub(super) fn next_update(content: &[u8]) -> Option<Timestamp> {
     list.next_update().map(|next| Timestamp::from_unix(next.timestamp()))
 }
 
+/// The `thisUpdate` of a list, unverified.
+pub(super) fn this_update(content: &[u8]) -> Option<Timestamp> {
+    let (_, list) = CertificateRevocationList::from_der(content).ok()?;
+    Some(Timestamp::from_unix(list.last_update().timestamp()))
+}
+
 /// The status of the certificate in the list from `url`.
 pub(super) fn read(question: &Question<'_>, content: &[u8], url: &str) -> Status {
     let unknown = |why: &str| Status::Unknown(why.to_owned());

@@ -33,6 +33,11 @@ impl Method {
     }
 }
 
+/// When a CRL or an OCSP response says that it was made, unverified. `None` if the content is neither.
+pub fn made_at(content: &[u8]) -> Option<Timestamp> {
+    crl::this_update(content).or_else(|| ocsp::this_update(content))
+}
+
 /// One request for revocation data: a GET of `url`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevocationQuery {

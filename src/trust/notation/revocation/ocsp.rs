@@ -71,6 +71,12 @@ pub(super) fn next_update(content: &[u8]) -> Option<Timestamp> {
     next.min()
 }
 
+/// The oldest `thisUpdate` of a response, unverified.
+pub(super) fn this_update(content: &[u8]) -> Option<Timestamp> {
+    let (_, basic) = parse(content).ok()?;
+    basic.tbs_response_data.responses.iter().filter_map(|one| time(&one.this_update)).min()
+}
+
 /// The status of the certificate in a response.
 pub(super) fn read(question: &Question<'_>, content: &[u8], known: &Revocations) -> Status {
     let (signed, basic) = match parse(content) {
