@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair,
     KeyUsagePurpose, SerialNumber, date_time_ymd,
@@ -12,7 +12,7 @@ use rcgen::{
 use super::*;
 use crate::bundle::contents::Revocation;
 use crate::bundle::revocation::BundleRevocation;
-use crate::http_client::{LocalServer as _, Method};
+use crate::http_client::{LocalBody, LocalServer as _, Method};
 use crate::registry_client::BundleFiles;
 
 const URL: &str = "http://crl.example/a.crl";
@@ -29,17 +29,18 @@ fn with(content: impl Into<Bytes>, ends: i64) -> Parts {
 #[test]
 fn a_wrong_response_does_not_hide_that_of_another_bundle() {
     let folder = Folder::new("revocation");
-    with("the response", 1).write_unchecked(&folder.0.join("b.tar"));
-    with("changed later", 2).write_unchecked(&folder.path());
+    let (older, newer) = (crl(1), crl(2));
+    with(older.clone(), 2).write_unchecked(&folder.0.join("b.tar"));
+    with(newer.clone(), 1).write_unchecked(&folder.path());
     let set = BundleSet::new(BundleFiles::new(&folder.0.join("*.tar")).unwrap());
     let server = BundleRevocation::new(Arc::new(set));
     let answer = || server.answer(Method::Get, &URL.parse().unwrap(), &HeaderMap::new());
-    assert!(format!("{:?}", answer().unwrap().body()).contains("changed later"));
+    assert!(is(&answer().unwrap(), &newer));
     let mut bytes = fs::read(folder.path()).unwrap();
-    let at = bytes.windows(13).position(|window| window == b"changed later").unwrap();
-    bytes[at] = b'C';
+    let at = bytes.windows(newer.len()).position(|window| window == newer).unwrap();
+    bytes[at + newer.len() - 1] ^= 1;
     File::create(folder.path()).unwrap().write_all(&bytes).unwrap();
-    assert!(format!("{:?}", answer().unwrap().body()).contains("the response"));
+    assert!(is(&answer().unwrap(), &older));
     // A wrong response alone is not an absent one.
     fs::remove_file(folder.0.join("b.tar")).unwrap();
     assert!(answer().is_err());
@@ -69,6 +70,10 @@ fn an_older_response_does_not_hide_a_newer_one_whatever_its_exporter_says() {
     let set = BundleSet::new(BundleFiles::new(&folder.0.join("*.tar")).unwrap());
     let server = BundleRevocation::new(Arc::new(set));
     let answer = server.answer(Method::Get, &URL.parse().unwrap(), &HeaderMap::new()).unwrap();
-    let body = format!("{:?}", answer.body());
-    assert!(body.contains(&format!("{:?}", Bytes::from(newer))), "{body}");
+    assert!(is(&answer, &newer), "{answer:?}");
+}
+
+/// Whether that is the content of the answer.
+fn is(answer: &Response<LocalBody>, content: &[u8]) -> bool {
+    format!("{:?}", answer.body()).contains(&format!("{:?}", Bytes::copy_from_slice(content)))
 }
