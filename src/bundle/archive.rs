@@ -50,7 +50,7 @@ impl Archive for BundleArchive {
                 Ok(Some(capture)) => visit(capture),
                 Ok(None) => {}
                 Err(error) => {
-                    let path = bundle.path().display();
+                    let path = super::shown_path(bundle.path());
                     if matches!(error, ReadError::Io(_)) {
                         unreadable.get_or_insert(format!("{path}: {error}"));
                     }

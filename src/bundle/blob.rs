@@ -11,7 +11,7 @@ use super::tar::read::{Extent, Table};
 use crate::http_client::{LocalBody, Pieces};
 use crate::oci::{Algorithm, Digest, Hasher};
 
-/// The bytes of a blob that are sent at once.
+/// The bytes of a blob that are read at once.
 const PIECE: usize = 256 << 10;
 
 /// What is known about the bytes of a copy. A better state is smaller.
@@ -77,6 +77,17 @@ impl Blob {
         Ok((bytes, is_right))
     }
 
+    /// Reads all bytes, and finds out whether they have the digest. Blocks.
+    pub fn check(&self) -> io::Result<bool> {
+        let (mut hasher, mut at) = (Hasher::new(Algorithm::Sha256), 0);
+        while at < self.size() {
+            let piece = self.read(at, PIECE)?;
+            hasher.update(&piece);
+            at += piece.len() as u64;
+        }
+        Ok(self.compare(&hasher.finish()))
+    }
+
     /// The bytes from `first` to `end` as a body. Reading a whole blob finds out whether it has the digest.
     pub(super) fn body(self, first: u64, end: u64) -> LocalBody {
         let is_whole = first == 0 && end == self.size();
@@ -91,8 +102,7 @@ impl Blob {
     /// Compares the digest of its bytes with its name, and remembers the result.
     fn compare(&self, found: &Digest) -> bool {
         let is_right = *found == self.table.digest(self.entry);
-        let checked = if is_right { Checked::Good } else { Checked::Wrong };
-        self.table.set_checked(self.entry, checked);
+        self.table.set_compared(self.entry, is_right);
         is_right
     }
 }

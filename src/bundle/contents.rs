@@ -1,6 +1,7 @@
-//! `contents.json`: the list of all content of a bundle, with the exporter's reasons to include it. It admits nothing. The
-//! receiving side uses it in three places: images with missing content are not imported; the newest `fetched` decides which
-//! bundle wins a tag; a frozen archive, whose SHA-256 is pinned, is judged at its `fetched`.
+//! `contents.json`: the list of all content of a bundle, with the exporter's reasons to include it. It admits nothing: what
+//! it names is verified as if a registry had sent it. The receiving side takes from it which content each repository has,
+//! which images lack content, and where revocation data is. The newest `fetched` decides which bundle wins a tag, and which
+//! trust data is tried first. A frozen archive, whose SHA-256 is pinned, is judged at its `fetched`.
 
 use std::collections::BTreeMap;
 

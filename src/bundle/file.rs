@@ -170,17 +170,17 @@ impl Bundle {
         &self.contents
     }
 
-    /// The same of the documents in `folder`, which ends with `/`.
+    /// The names and the sizes of all documents, sorted by name.
+    pub fn documents(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.documents_in("")
+    }
+
+    /// The same of the documents whose names begin with `folder`, such as `notaryv1/`.
     pub fn documents_in(&self, folder: &str) -> impl Iterator<Item = (&str, u64)> {
         let from = (Bound::Included(folder), Bound::Unbounded);
         let documents = self.documents.range::<str, _>(from);
         let inside = documents.take_while(move |(title, _)| title.starts_with(folder));
         inside.map(|(title, (_, size))| (title.as_str(), *size))
-    }
-
-    /// The names and the sizes of all documents, sorted by name.
-    pub fn documents(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.documents.iter().map(|(title, (_, size))| (title.as_str(), *size))
     }
 
     /// The document `title`, whose digest was checked; `None` if the bundle does not list it. Blocks.

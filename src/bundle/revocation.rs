@@ -50,13 +50,10 @@ impl LocalServer for BundleRevocation {
                 }
             }
         }
-        let content = newest.map(|(_, content)| content);
-        if let (None, Some(error)) = (&content, failed) {
-            return Err(error);
-        }
-        let (status, body) = match content {
-            Some(content) => (StatusCode::OK, LocalBody::whole(content)),
-            None => (StatusCode::NOT_FOUND, LocalBody::whole("")),
+        let (status, body) = match (newest, failed) {
+            (Some((_, content)), _) => (StatusCode::OK, LocalBody::whole(content)),
+            (None, Some(error)) => return Err(error),
+            (None, None) => (StatusCode::NOT_FOUND, LocalBody::whole("")),
         };
         let mut response = Response::new(body);
         *response.status_mut() = status;

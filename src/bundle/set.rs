@@ -2,8 +2,9 @@
 //! used without a restart.
 //!
 //! A file that is not a bundle (also one that is still being copied) is ignored and reported once. A file or folder that
-//! cannot be read may contain what is asked for: then an absence is an error, not an answer. The file is read again after
-//! [`RETRY`]. The same is true of bundles for which there is no memory: all bundles of a folder together have one limit.
+//! cannot be read may contain what is asked for: then an absence is an error, not an answer. Such a file is read again
+//! after [`RETRY`]. All bundles of a folder share one limit of memory. A bundle beyond it counts as one that cannot be read,
+//! until there is room.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -73,7 +74,7 @@ struct NotOpened {
 enum Cause {
     /// The file is not a bundle.
     Invalid,
-    /// The file could not be read at this time.
+    /// The file could not be read when this was last tried, at this time.
     Unreadable(Instant),
     /// The other bundles leave no room for this memory in bytes.
     NoRoom(u64),
@@ -151,8 +152,9 @@ impl BundleSet {
                 let before = known.len();
                 known.retain(|path, _| found.contains(path));
                 is_changed |= known.len() != before;
+                let mut room = None;
                 for path in found {
-                    is_changed |= self.look_at(path, &mut known, now);
+                    is_changed |= self.look_at(path, &mut known, &mut room, now);
                 }
                 None
             }
@@ -177,20 +179,27 @@ impl BundleSet {
         current
     }
 
-    /// Opens the bundle `path` if necessary. Whether the result is another one than before.
-    fn look_at(&self, path: PathBuf, known: &mut Known, now: Instant) -> bool {
+    /// Opens the bundle `path` if necessary. Whether the result is another one than before. `room` is [`Self::room`], if it
+    /// is known.
+    fn look_at(
+        &self,
+        path: PathBuf,
+        known: &mut Known,
+        room: &mut Option<u64>,
+        now: Instant,
+    ) -> bool {
         let stamp = stamp(&path);
         let before = known.get(&path);
         let is_settled = before.filter(|looked| looked.stamp == stamp).is_some_and(|looked| {
             let opened = looked.opened.as_ref();
-            opened.map_or_else(|not| !not.is_due(now, || self.room(known)), |_| true)
+            let room = || *room.get_or_insert_with(|| self.room(known));
+            opened.map_or_else(|not| !not.is_due(now, room), |_| true)
         });
         if is_settled {
             return false;
         }
-        let why = before.and_then(|before| before.opened.as_ref().err()).map(|not| not.why.clone());
-        let is_failed = why.is_some();
-        known.remove(&path);
+        let before = known.remove(&path).and_then(|looked| looked.opened.err()).map(|not| not.why);
+        *room = None;
         let same_file = known.values().find(|looked| !stamp.is_empty() && looked.stamp == stamp);
         let opened = match same_file.map(|looked| &looked.opened) {
             // One file with several names takes memory once.
@@ -203,12 +212,12 @@ impl BundleSet {
                 info!(bundle = %shown_path(&path), images, "using a bundle");
             }
             // A file that is being copied changes at each look.
-            Err(NotOpened { why, cause: Cause::Invalid }) if !is_failed => {
+            Err(NotOpened { why, cause: Cause::Invalid }) if before.is_none() => {
                 warn!(error = %why, "ignoring a file that is not a complete bundle");
             }
             Err(_) => {}
         }
-        let is_same = opened.as_ref().err().is_some_and(|not| Some(&not.why) == why.as_ref());
+        let is_same = opened.as_ref().err().is_some_and(|not| Some(&not.why) == before.as_ref());
         known.insert(path, Looked { stamp, opened });
         !is_same
     }

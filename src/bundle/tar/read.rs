@@ -133,7 +133,8 @@ impl Table {
     }
 
     /// Records that all bytes of the blob at position `at` were compared with its digest.
-    pub(in crate::bundle) fn set_checked(&self, at: usize, checked: Checked) {
+    pub(in crate::bundle) fn set_compared(&self, at: usize, is_right: bool) {
+        let checked = if is_right { Checked::Good } else { Checked::Wrong };
         self.checked[at].store(checked as u8, Ordering::Relaxed);
     }
 

@@ -9,20 +9,17 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio::task::spawn_blocking;
 
-use crate::bundle::{Blob, Bundle};
+use crate::bundle::Bundle;
 use crate::clock::Timestamp;
 use crate::gate::Gate;
-use crate::oci::{Digest, Hasher, ImageRef, RepositoryRef};
+use crate::oci::{Digest, ImageRef, RepositoryRef};
 use crate::store;
 use crate::text::shown;
-use crate::trust::Anchor;
 use crate::trust::notaryv1::NotUpdated;
 
 use super::collect::{Collected, Collector, LeftOut, Origin};
 use super::progress::Progress;
 
-/// How many bytes of a blob are hashed at once.
-const PIECE: usize = 1 << 20;
 /// The longest text about trust data, in characters.
 const MAX_TEXT: usize = 1_000;
 /// The most digests of missing content in a report about one image.
@@ -94,8 +91,12 @@ pub async fn judge(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Judged {
     let mut judged = Judged::default();
-    let mut contents =
-        Contents { bundle: bundle.clone(), store: store.to_owned(), known: BTreeMap::new() };
+    let mut contents = Contents {
+        bundle: bundle.clone(),
+        store: store.to_owned(),
+        known: BTreeMap::new(),
+        trusted: BTreeSet::new(),
+    };
     let images = &bundle.index().images;
     for image in images {
         progress(Progress::Judged { images: judged.images.len(), all: images.len() });
@@ -145,7 +146,7 @@ async fn complete(
     let mut missing = Vec::new();
     for (digest, part) in &image.parts {
         match contents.check(digest, part.size).await {
-            Ok(Content::Good | Content::Stored) => {}
+            Ok(Content::Good) => {}
             Ok(Content::Absent) => missing.push(*digest),
             Ok(Content::Wrong) => {
                 let because = format!("the content of {digest} does not match its digest or size");
@@ -161,14 +162,14 @@ async fn complete(
         let shown: Vec<String> =
             missing.iter().take(MAX_MISSING).map(ToString::to_string).collect();
         let because = format!(
-            "the bundle assumes that this side has {} blobs, and it does not have them: {}{}",
+            "{} of its blobs are neither in the bundle nor in the store: {}{}",
             missing.len(),
             shown.join(", "),
             if missing.len() > MAX_MISSING { ", …" } else { "" }
         );
         return Err(LeftOut::unfit(name, &because));
     }
-    trust_data(gate, image).await?;
+    trust_data(gate, image, contents).await?;
     let endorsements = image.admitted.endorsements();
     let blobs = image.parts.iter().filter_map(|(digest, part)| match &part.origin {
         Origin::Blob(repository) => Some(PassedBlob {
@@ -188,15 +189,14 @@ async fn complete(
 }
 
 /// Checks that the Notary v1 trust data in the bundle is what admits the image, and not only what this side remembers.
-async fn trust_data(gate: &Gate, image: &Collected) -> Result<(), LeftOut> {
-    let repository = &image.name.repository;
-    let now = gate.clock().now();
+async fn trust_data(
+    gate: &Gate,
+    image: &Collected,
+    contents: &mut Contents,
+) -> Result<(), LeftOut> {
     for endorsement in image.admitted.endorsements() {
         let anchor = &endorsement.says().anchor;
-        if !matches!(gate.trust().anchor(anchor), Some(Anchor::NotaryV1(_))) {
-            continue;
-        }
-        if let Err(error) = gate.trust().check(anchor, repository, now).await {
+        if let Err(error) = contents.check_trust(gate, anchor, &image.name.repository).await {
             let because = shown(&error.to_string(), MAX_TEXT);
             let text = |outcome: &str| {
                 format!("the trust data of {anchor} in the bundle {outcome}: {because}")
@@ -215,18 +215,19 @@ async fn trust_data(gate: &Gate, image: &Collected) -> Result<(), LeftOut> {
 /// The state of one blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
+    /// In the bundle with this digest and size, or only in the store.
     Good,
     Wrong,
-    /// Not in the bundle, but in the store.
-    Stored,
     Absent,
 }
 
-/// Checks blobs, each once.
+/// Checks blobs and trust data, each once.
 struct Contents {
     bundle: Arc<Bundle>,
     store: PathBuf,
     known: BTreeMap<(Digest, u64), Content>,
+    /// The anchors and repositories whose trust data verified.
+    trusted: BTreeSet<(String, RepositoryRef)>,
 }
 
 impl Contents {
@@ -238,33 +239,32 @@ impl Contents {
             None => {
                 let (store, digest) = (self.store.clone(), *digest);
                 match spawn_blocking(move || store::has_file(&store, &digest)).await?? {
-                    true => Content::Stored,
+                    true => Content::Good,
                     false => Content::Absent,
                 }
             }
             Some(blob) if blob.size() != size => Content::Wrong,
-            Some(blob) => {
-                let digest = *digest;
-                match spawn_blocking(move || is_whole(&blob, &digest)).await?? {
-                    true => Content::Good,
-                    false => Content::Wrong,
-                }
-            }
+            Some(blob) => match spawn_blocking(move || blob.check()).await?? {
+                true => Content::Good,
+                false => Content::Wrong,
+            },
         };
         self.known.insert((*digest, size), found);
         Ok(found)
     }
-}
 
-/// Whether the blob has this digest. Blocks.
-fn is_whole(blob: &Blob, digest: &Digest) -> io::Result<bool> {
-    let (mut hasher, mut at) = (Hasher::new(digest.algorithm()), 0);
-    loop {
-        let piece = blob.read(at, PIECE)?;
-        if piece.is_empty() {
-            return Ok(hasher.finish() == *digest);
+    /// The result of [`Trust::check`](crate::trust::Trust::check).
+    async fn check_trust(
+        &mut self,
+        gate: &Gate,
+        anchor: &str,
+        repository: &RepositoryRef,
+    ) -> Result<(), NotUpdated> {
+        let key = (anchor.to_owned(), repository.clone());
+        if !self.trusted.contains(&key) {
+            gate.trust().check(anchor, repository, gate.clock().now()).await?;
+            self.trusted.insert(key);
         }
-        hasher.update(&piece);
-        at += piece.len() as u64;
+        Ok(())
     }
 }
