@@ -149,7 +149,7 @@ impl App {
             Some(listen) => Some(bind(listen, "admin").await?),
             None => None,
         };
-        app.parts.announce(&app.generations.current());
+        app.parts.keep(&app.generations.current()).await;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let running = Running {

@@ -139,16 +139,8 @@ impl Parts {
         )
     }
 
-    /// Reports the frozen anchors of `generation`, which has taken effect, in the log and in metrics.
-    pub(super) fn announce(&self, generation: &Generation) {
-        let anchors = generation.gate.trust().anchors();
-        self.names.use_anchors(anchors.filter_map(|anchor| match anchor {
-            trust::Anchor::NotaryV1(anchor) => Some(anchor),
-            trust::Anchor::Content(_) => None,
-        }));
-    }
-
-    /// Drops cached results of anchors that `generation` does not have.
+    /// Uses the anchors of `generation`, which has taken effect: reports those that are frozen, in the log and in metrics, and
+    /// drops cached results of anchors that it does not have.
     pub(super) async fn keep(&self, generation: &Generation) {
         let (mut names, mut content) = (Vec::new(), Vec::new());
         for anchor in generation.gate.trust().anchors() {
@@ -157,6 +149,7 @@ impl Parts {
                 trust::Anchor::Content(anchor) => content.push(anchor.clone()),
             }
         }
+        self.names.use_anchors(names.iter());
         self.names.keep(&names).await;
         self.content.keep(&content).await;
     }

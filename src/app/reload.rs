@@ -195,9 +195,7 @@ impl Reloader {
     async fn replace(&self, next: Generation) {
         let number = next.number;
         self.generations.replace(next);
-        let current = self.generations.current();
-        self.parts.announce(&current);
-        self.parts.keep(&current).await;
+        self.parts.keep(&self.generations.current()).await;
         self.reloads.used(number);
         info!(generation = number, "configuration reloaded");
     }

@@ -1,6 +1,6 @@
 //! The rules and roots of the exporter, as proposals for the receiver: `rules.toml` with the anchors and rules, and the
-//! files with keys, certificates and trusted roots that the anchors name. Contains no secret: only listed keys are
-//! copied.
+//! files with keys, certificates and trusted roots that the anchors name. Contains no secret: it names no password file, and
+//! copies only the files that the keys in [`FILES`] name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,26 +10,12 @@ use toml::{Table, Value};
 
 use crate::config::Config;
 use crate::store::atomic;
+use crate::trust::notaryv1::SOURCE_KEYS;
 
 /// The longest file, in bytes.
 const MAX_FILE: u64 = 4 << 20;
-/// Keys of an anchor that are about this side: its network, its credentials, and its timing.
-const OWN: [&str; 14] = [
-    "ca",
-    "username",
-    "password_file",
-    "token_realm",
-    "proxy",
-    "proxy_username",
-    "proxy_password_file",
-    "refresh",
-    "max_stale",
-    "frozen",
-    "frozen_sha256",
-    "until",
-    "exporters",
-    "max_age",
-];
+/// Keys of an anchor that are about this side, besides [`SOURCE_KEYS`]: its timing, and its frozen archive.
+const OWN: [&str; 5] = ["refresh", "max_stale", "frozen", "frozen_sha256", "until"];
 /// Keys of an anchor whose values name files.
 const FILES: [&str; 7] = [
     "root_keys",
@@ -117,7 +103,7 @@ fn proposed(
     };
     let mut proposal = Table::new();
     for (key, value) in anchor {
-        if OWN.contains(&key.as_str()) {
+        if SOURCE_KEYS.contains(&key.as_str()) || OWN.contains(&key.as_str()) {
             continue;
         }
         let value = match FILES.contains(&key.as_str()) {

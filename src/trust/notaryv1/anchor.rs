@@ -79,6 +79,8 @@ pub enum AnchorError {
 pub struct Anchor {
     pub(super) config: Config,
     pub(super) source: TrustSource,
+    /// Reads imported bundles: they are in the trust memory, with the statements of their exporters.
+    pub(super) imported: ArchiveReader,
     pub(super) state: State,
 }
 
@@ -269,14 +271,14 @@ fn pins(section: &Section<'_>) -> Option<Pins> {
 fn source(
     config: &Config,
     archive: Option<Arc<dyn Archive>>,
+    imported: &ArchiveReader,
     metrics: &Metrics,
 ) -> Result<TrustSource, AnchorError> {
     if let Some(frozen) = &config.frozen {
         return Ok(TrustSource::Archive(ArchiveReader::Frozen(frozen.clone())));
     }
-    // Imported bundles are in the trust memory, with the statements of their exporters.
-    let imported = config.exporters.as_ref().map(|_| Arc::new(Imported) as Arc<dyn Archive>);
-    let archive = archive.or(imported).map(ArchiveReader::new);
+    let imported = config.exporters.as_ref().map(|_| imported.clone());
+    let archive = archive.map(ArchiveReader::new).or(imported);
     match (&config.url, archive) {
         (Some(url), archive) => {
             Ok(TrustSource::Server(Box::new(notary(config, url, metrics)?), archive))
@@ -303,9 +305,10 @@ impl Anchor {
         store: &Path,
         metrics: &Metrics,
     ) -> Result<Self, AnchorError> {
-        let source = source(&config, archive, metrics)?;
+        let imported = ArchiveReader::new(Arc::new(Imported));
+        let source = source(&config, archive, &imported, metrics)?;
         let state = State::open(store, &config.name)?;
-        Ok(Self { config, source, state })
+        Ok(Self { config, source, imported, state })
     }
 
     /// The same, which reports to `health` whether trust memory can be written.
@@ -326,9 +329,10 @@ impl Anchor {
         store: &Path,
         metrics: &Metrics,
     ) -> Result<Self, AnchorError> {
-        let source = source(&config, archive, metrics)?;
+        let imported = ArchiveReader::new(Arc::new(Imported));
+        let source = source(&config, archive, &imported, metrics)?;
         let state = State::look(store, &config.name);
-        Ok(Self { config, source, state })
+        Ok(Self { config, source, imported, state })
     }
 
     pub fn name(&self) -> &Arc<str> {

@@ -247,7 +247,7 @@ impl TrustCache {
                 return Some(CachedTrust::unreachable(before, why, self.clock.now()));
             }
         };
-        // Until the end of this function: the server counts as silent also while an archive is read in its place.
+        // They live until the end of this function. So the server also counts as silent while an archive is read in its place.
         let (turn, query);
         let (outcome, is_from_server) = match &anchor.source {
             TrustSource::Server(notary, _) => {

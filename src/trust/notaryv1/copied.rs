@@ -23,7 +23,7 @@ use super::update::{MAX_ROOTS, NotUpdated, Updated, update};
 const UNPROVEN: &str =
     "the trust data comes from a bundle, and no exporter states when it was fetched";
 
-/// The most delegations that are copied besides those that the anchor needs, and the longest name of one of them.
+/// How many delegations are examined for a copy, in the order of `targets`, and the longest name of one that is copied.
 const MAX_DELEGATIONS: usize = 64;
 const MAX_NAME: usize = 128;
 
@@ -69,7 +69,7 @@ impl Anchor {
         let mut copied = copied(gun, &terms, updated, fetched, earlier).await?;
         for Examined { delegation, signed } in delegations {
             let name = delegation.name.as_str();
-            // What is not valid is of no use to a receiver.
+            // A receiver would refuse an invalid delegation.
             if let Ok(Some(SignedTags { file, .. })) = signed
                 && name.len() <= MAX_NAME
             {
@@ -79,8 +79,8 @@ impl Anchor {
         Ok(copied)
     }
 
-    /// Verifies the trust data of `gun` in the source of the anchor, whatever the cache and the trust memory contain.
-    /// Remembers nothing.
+    /// Verifies what the source of the anchor contains about `gun`, whatever the cache contains. The trust memory only
+    /// prevents a rollback: it does not replace an archive. Remembers nothing.
     pub async fn check(&self, gun: &Gun, now: Timestamp) -> Result<(), NotUpdated> {
         let terms = self.terms(gun.clone());
         let TrustSource::Archive(archive) = &self.source else {

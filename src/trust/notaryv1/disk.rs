@@ -22,7 +22,7 @@ const WRITE: Duration = Duration::from_secs(5);
 /// The number of locks. Each memory uses one of them.
 const LOCKS: usize = 256;
 
-/// One for all anchors of the process, because an import and a reloaded configuration open the same folder again. A write
+/// These locks serve all anchors of the process, because an import and a reloaded configuration open the same folder again. A write
 /// whose deadline has passed may still be running, and must not replace a newer one.
 static WRITING: [Mutex<()>; LOCKS] = [const { Mutex::new(()) }; LOCKS];
 

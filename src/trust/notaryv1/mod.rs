@@ -72,7 +72,7 @@ pub use role::{Delegated, File, Role};
 pub use root_of_trust::{Pin, Pins, Terms};
 pub use schema::Entry;
 pub use shutdown::{DOCKER_NOTARY, GUIDE, SHUTDOWN_DAY};
-pub use source_config::Surroundings;
+pub use source_config::{SOURCE_KEYS, Surroundings};
 pub use state::{Remembered, State, StateError};
 pub use survey::Survey;
 pub use tuf_key::KeyId;

@@ -26,8 +26,8 @@ pub struct Surroundings {
     pub read_bundle: ReadBundle,
 }
 
-/// The keys that a frozen archive replaces.
-const REPLACED: [&str; 9] = [
+/// The keys about a connection to a Notary server and about exporters. A frozen archive replaces both.
+pub const SOURCE_KEYS: [&str; 9] = [
     "ca",
     "username",
     "password_file",
@@ -110,7 +110,7 @@ impl FrozenKeys {
             }
             return None;
         }
-        for key in REPLACED {
+        for key in SOURCE_KEYS {
             section.refuse(key, "a frozen archive has no server and no exporter; remove this key");
         }
         for (key, what) in [

@@ -89,7 +89,7 @@ impl Stored {
             format: FORMAT,
             gun: gun.to_string(),
             answered: memory.answered().map(Timestamp::unix),
-            unconfirmed: memory.confirmed == Confirmed::Never,
+            unconfirmed: memory.is_unconfirmed(),
             root: STANDARD.encode(&memory.root),
             roles: memory.roles.iter().map(role).collect(),
             listed: memory.listed.iter().map(|name| name.as_str().to_owned()).collect(),
@@ -137,7 +137,7 @@ impl Stored {
         atomic::publish(path, &text).map_err(failed)
     }
 
-    pub(super) fn memory(&self) -> Option<Memory> {
+    fn memory(&self) -> Option<Memory> {
         let mut roles = BTreeMap::new();
         for (role, stored) in &self.roles {
             let mut sha256 = [0; 32];

@@ -12,7 +12,7 @@ use crate::store::Lane;
 use crate::trust::refusal::{Reason, Refusal};
 
 use super::anchor::Anchor;
-use super::archive::{Archive, Captured, Imported, MAX_CAPTURES};
+use super::archive::{Archive, Captured, MAX_CAPTURES};
 use super::copied::unreadable;
 use super::frozen::FrozenArchive;
 use super::gun::Gun;
@@ -176,8 +176,8 @@ impl Anchor {
         Err(first.unwrap_or_else(|| NotUpdated::Refused(reader.absent(&terms.gun))))
     }
 
-    /// The trust data of `terms.gun` in the archive of an anchor whose server does not answer, or that was imported. `None` if
-    /// there is none, if it does not verify, or if the server's last answer was refused: then no earlier answer counts.
+    /// The trust data of `terms.gun` that replaces a server that does not answer: from the archive of the anchor, or imported
+    /// earlier. `None` if there is none, if it does not verify, or if the server's last answer was refused: then no earlier answer counts.
     pub(super) async fn instead_of_server(
         &self,
         terms: &Terms,
@@ -191,13 +191,11 @@ impl Anchor {
         // without a proof counts as in its bundle: until the timestamp expires.
         let imported = remembered.filter(|kept| kept.memory.is_unconfirmed());
         let kept = imported.or(remembered.filter(|kept| kept.has_evidence()));
-        let without_bundles;
         let archive = match self.source.archive() {
             Some(archive) => archive,
             None => {
                 imported?;
-                without_bundles = ArchiveReader::new(Arc::new(Imported));
-                &without_bundles
+                &self.imported
             }
         };
         let memory = remembered.map(|kept| &kept.memory);
