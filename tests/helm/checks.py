@@ -221,7 +221,7 @@ def main():
     expect(chart["appVersion"] == version, f"appVersion of the chart is not {version}, the version in Cargo.toml")
     for copy, original in [("rules.yml", "rules.yml"), ("dashboard.json", "grafana/dashboards/countersign.json")]:
         same = (CHART / "files" / copy).read_bytes() == (TOP / "deploy/monitoring" / original).read_bytes()
-        expect(same, f"copy deploy/monitoring/{original} to deploy/helm/countersign/files/{copy}")
+        expect(same, f"link deploy/helm/countersign/files/{copy} to deploy/monitoring/{original}")
     known = secrets(folder / "secrets")
     objects, kinds, with_nodes = 0, set(), 0
     sets = sorted({path.name.split(".")[0] for path in folder.glob("*.yaml")})
