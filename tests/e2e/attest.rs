@@ -5,7 +5,8 @@ use std::process::Command;
 use crate::content_site::{Api, ContentSite, is_refused, served};
 use crate::cosign::{Cosign, Version};
 use crate::folder::Folder;
-use crate::process::{must, run, tool};
+use crate::process::run;
+use crate::signing_key::signing_key;
 
 const VSA: &str = "https://slsa.dev/verification_summary/v1";
 
@@ -33,11 +34,7 @@ fn cosign_and_another_gate_accept_an_attestation(api: Api) {
     let gate = site.gate(&tables(&ours.key().display().to_string(), ""));
 
     let keys = Folder::new("attest");
-    let (key, public) = (keys.join("attest.key"), keys.join("attest.pub"));
-    let mut generate = tool("openssl", "openssl");
-    must(generate.args(["ecparam", "-name", "prime256v1", "-genkey", "-out"]).arg(&key));
-    let mut export = tool("openssl", "openssl");
-    must(export.arg("ec").arg("-in").arg(&key).arg("-pubout").arg("-out").arg(&public));
+    let (key, public) = signing_key(&keys);
     let attest = |tag: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.arg("attest").arg(site.image(&format!("library/app:{tag}")));

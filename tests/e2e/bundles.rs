@@ -2,13 +2,13 @@
 //! from them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::containerd::Containerd;
 use crate::cosign::{Cosign, Version};
-use crate::engines::{Client, engines};
+use crate::engines::{Client, arrives_and_runs, engines};
 use crate::folder::Folder;
 use crate::gate::{Clock, Gate};
 use crate::go_tools::go_tool;
@@ -18,6 +18,7 @@ use crate::podman::Podman;
 use crate::process::{Said, free_port, must, tool};
 use crate::referrers_registry;
 use crate::registry::{Registry, digest_of};
+use crate::signing_key::signing_key;
 use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
@@ -151,19 +152,9 @@ fn docker_and_podman_load(folder: &Folder) {
     }
 }
 
-/// An ECDSA P-256 key, and its public key.
-fn key(folder: &Folder) -> (PathBuf, PathBuf) {
-    let (key, public) = (folder.join("exporter.key"), folder.join("exporter.pub"));
-    let mut generate = tool("openssl", "openssl");
-    must(generate.args(["ecparam", "-name", "prime256v1", "-genkey", "-out"]).arg(&key));
-    let mut export = tool("openssl", "openssl");
-    must(export.arg("ec").arg("-in").arg(&key).arg("-pubout").arg("-out").arg(&public));
-    (key, public)
-}
-
 fn cosign_verifies_the_statement_of_an_exporter() {
     let (source, folder) = (Source::new(), Folder::new("bundle"));
-    let (path, (key, public)) = (folder.join("images.tar"), key(&folder));
+    let (path, (key, public)) = (folder.join("images.tar"), signing_key(&folder));
     ok(&source.bundle(&path, &["--key", key.to_str().unwrap()]));
     let inspect = ["bundle", "inspect", "--json", path.to_str().unwrap()];
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_countersign"));
@@ -204,7 +195,7 @@ fn a_gate_without_a_network_serves_and_imports_a_bundle() {
     signer.push_unsigned(&unsigned, "carried without a signature");
     let root = signer.root_key_id();
     let (folder, carried) = (Folder::new("bundle"), Folder::new("carried"));
-    let (key, public) = key(&folder);
+    let (key, public) = signing_key(&folder);
     let (good, open) = (carried.join("good.tar"), carried.join("open.tar"));
 
     let config = site.config(&[&root], "");
@@ -235,7 +226,7 @@ fn a_gate_without_a_network_serves_and_imports_a_bundle() {
     }
     gate.run();
     let image = format!("{}/library/app:1", gate.name());
-    arrives_and_runs(&image, &digest);
+    arrives_and_runs(&image, &digest, "signed and carried");
     let denied = gate.manifest("library/app", "unsigned");
     assert_eq!(denied.status, 404, "{}", denied.text());
     let docker = &Client::all()[0];
@@ -252,20 +243,8 @@ fn a_gate_without_a_network_serves_and_imports_a_bundle() {
     assert_eq!(imported.status.code(), Some(3), "{}", imported.all());
     fs::remove_dir_all(&incoming).unwrap();
     fs::create_dir(&incoming).unwrap();
-    arrives_and_runs(&image, &digest);
+    arrives_and_runs(&image, &digest, "signed and carried");
     gate.kill_and_restart();
-    arrives_and_runs(&image, &digest);
+    arrives_and_runs(&image, &digest, "signed and carried");
     assert_ne!(gate.manifest("library/app", "unsigned").status, 200);
-}
-
-fn arrives_and_runs(image: &str, digest: &str) {
-    for client in Client::all() {
-        let said = client.pull(image);
-        assert!(said.ok(), "{}: {}", client.name(), said.all());
-        assert_eq!(client.digest(image), digest, "{}", client.name());
-        if let Some(printed) = client.run(image) {
-            assert_eq!(printed, "signed and carried", "{}", client.name());
-        }
-        client.forget(image);
-    }
 }

@@ -30,6 +30,19 @@ pub(crate) fn stop() {
     SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
 }
 
+/// Every client pulls `image`, gets `digest`, and runs it if it can: the image prints `text`.
+pub(crate) fn arrives_and_runs(image: &str, digest: &str, text: &str) {
+    for client in Client::all() {
+        let said = client.pull(image);
+        assert!(said.ok(), "{}: {}", client.name(), said.all());
+        assert_eq!(client.digest(image), digest, "{}", client.name());
+        if let Some(printed) = client.run(image) {
+            assert_eq!(printed, text, "{}", client.name());
+        }
+        client.forget(image);
+    }
+}
+
 /// A program that pulls images, with no images yet.
 pub(crate) enum Client {
     Docker(Box<Cli>),

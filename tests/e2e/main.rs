@@ -128,6 +128,7 @@ mod self_verifying_client;
 mod who_may_pull;
 mod service;
 mod side_door;
+mod signing_key;
 mod trust_inspect;
 
 use libtest_mimic::{Arguments, Trial};

@@ -1,6 +1,6 @@
 //! Upstream is down: the gate serves pulled images to every client, and all other images are undecided.
 
-use crate::engines::Client;
+use crate::engines::{Client, arrives_and_runs};
 use crate::gate::{Clock, Gate};
 use crate::notary::Keys;
 use crate::process::free_port;
@@ -29,12 +29,12 @@ fn pulled_images_are_served_and_run_while_the_registry_and_notary_server_are_dow
 
     site.registry.kill();
     gate.kill_and_restart();
-    arrives_and_runs(&image, &pulled);
+    arrives_and_runs(&image, &pulled, "pulled before");
     not_decided_or_absent(&gate, &not_pulled);
 
     site.notary.stop();
     gate.kill_and_restart();
-    arrives_and_runs(&image, &pulled);
+    arrives_and_runs(&image, &pulled, "pulled before");
     not_decided_or_absent(&gate, &not_pulled);
 
     site.registry.start_again();
@@ -44,18 +44,6 @@ fn pulled_images_are_served_and_run_while_the_registry_and_notary_server_are_dow
         let said = client.pull(&image);
         assert!(said.ok(), "{}: {}", client.name(), said.all());
         client.forget(&image);
-    }
-}
-
-fn arrives_and_runs(image: &str, digest: &str) {
-    for client in Client::all() {
-        let said = client.pull(image);
-        assert!(said.ok(), "{}: {}", client.name(), said.all());
-        assert_eq!(client.digest(image), digest, "{}", client.name());
-        if let Some(printed) = client.run(image) {
-            assert_eq!(printed, "pulled before", "{}", client.name());
-        }
-        client.forget(image);
     }
 }
 
