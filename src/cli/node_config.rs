@@ -188,7 +188,7 @@ impl Node<'_> {
             return Ok(());
         }
         bail!(
-            "these files exist, and this command did not write them: remove them, or move their content: {}",
+            "other programs wrote these files, so they are unchanged; remove or rename them, and run this command again: {}",
             others.join(", ")
         )
     }

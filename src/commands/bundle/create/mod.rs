@@ -58,7 +58,7 @@ pub enum CreateError {
     Write(#[from] WriteError),
     #[error("cannot fetch {digest}: {because}")]
     Fetch { digest: Digest, because: String },
-    #[error("{0} is planned, but its origin is unknown")]
+    #[error("{0} is missing from the plan of the file; this is a bug")]
     Unplanned(Digest),
     #[error(transparent)]
     Title(#[from] InvalidTitle),

@@ -89,8 +89,8 @@ pub async fn hand_over(folder: &Path, bundle: &Path) -> anyhow::Result<Imported>
         if !started.exists() && file.exists() && Instant::now() >= begin {
             let _ = fs::remove_file(&file);
             bail!(
-                "the gate that uses the store {} did not begin within {} seconds; check that it is running and of \
-                 this version",
+                "the gate that uses the store {} did not begin within {} seconds; check that it runs and has the \
+                 same version as this command",
                 folder.display(),
                 BEGIN.as_secs()
             );
